@@ -1,0 +1,10 @@
+/** Files that the build embeds as text (`with { type: "text" }`). */
+declare module "*.sql" {
+  const text: string
+  export default text
+}
+
+declare module "*.sh" {
+  const text: string
+  export default text
+}

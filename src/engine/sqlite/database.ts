@@ -1,0 +1,263 @@
+/** One connection to the store: prepared statements, transactions that wait their turn without blocking the event loop. */
+import { Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite"
+import { statSync } from "node:fs"
+import type { Clock, Millis, Random } from "../../core/clock.ts"
+import { messageOf, TqError } from "../../core/errors.ts"
+import type { Status } from "../../core/state.ts"
+import { type Bell, bellAt } from "./bell.ts"
+import { type Location, prepare } from "./location.ts"
+import schema from "./schema.sql" with { type: "text" }
+
+/** `PRAGMA user_version` of a store that this tq reads and writes. */
+const schemaVersion = 1
+/** "tq" in ASCII: the application id that marks our files (https://sqlite.org/pragma.html#pragma_application_id). */
+const applicationId = 0x7471
+
+type Bindings = SQLQueryBindings[]
+
+export interface DatabaseOptions {
+  readonly clock: Clock
+  readonly random: Random
+  /** How long a write waits for its turn before the store counts as unreachable. */
+  readonly patience: Millis
+  /** Everything fsynced, not only what was promised to somebody. */
+  readonly alwaysDurable: boolean
+}
+
+export class Store {
+  readonly clock: Clock
+  readonly location: Location
+  readonly bell: Bell
+  readonly #options: DatabaseOptions
+  readonly #statements = new Map<string, Statement>()
+  /** Changes of `depth` in the running transaction: `queue status priority` → how many more. */
+  readonly #depths = new Map<string, number>()
+  #database: Database | undefined
+  #bytes = 0
+  #commits = 0
+  #inode = 0
+  #synchronous = ""
+  #ring = false
+
+  constructor(location: Location, options: DatabaseOptions) {
+    this.location = location
+    this.clock = options.clock
+    this.#options = options
+    this.bell = bellAt(location.bell)
+  }
+
+  async open(): Promise<void> {
+    const { database } = this.location
+    const fresh = prepare(this.location)
+    try {
+      this.#database = new Database(database, { readwrite: true, create: false })
+      this.#database.run("PRAGMA busy_timeout = 0")
+      await this.#patiently(() => this.#database!.run("PRAGMA journal_mode = WAL"))
+      this.#inode = statSync(database).ino
+      if (fresh || this.#version() === 0) await this.#create()
+    } catch (error) {
+      this.close()
+      throw openingError(error, database)
+    }
+    const version = this.#version()
+    if (version !== schemaVersion) {
+      this.close()
+      throw new TqError(
+        "config",
+        `${database} has schema ${version}, this tq reads ${schemaVersion}: use the tq that wrote it`,
+      )
+    }
+  }
+
+  close(): void {
+    this.bell.close()
+    for (const statement of this.#statements.values()) statement.finalize()
+    this.#statements.clear()
+    this.#database?.close()
+    this.#database = undefined
+  }
+
+  /** A prepared statement, kept: bun:sqlite's own cache holds only twenty. */
+  sql<Row = unknown>(text: string): Statement<Row, Bindings> {
+    let statement = this.#statements.get(text)
+    if (!statement) {
+      statement = this.#open().prepare(text)
+      this.#statements.set(text, statement)
+    }
+    return statement as Statement<Row, Bindings>
+  }
+
+  /** Reads from one snapshot. */
+  async read<T>(work: () => T): Promise<T> {
+    return this.#patiently(() => {
+      this.sql("BEGIN").run()
+      try {
+        return work()
+      } finally {
+        this.sql("COMMIT").run()
+      }
+    })
+  }
+
+  /**
+   * One write transaction; `work` must not await. `durable`: on disk when the promise resolves; otherwise a power loss may
+   * take it back, together with everything after it and nothing before (https://sqlite.org/pragma.html#pragma_synchronous).
+   */
+  async write<T>(durability: "durable" | "lazy", work: () => T): Promise<T> {
+    const result = await this.#patiently(() => {
+      this.#synchronise(durability === "durable" || this.#options.alwaysDurable ? "FULL" : "NORMAL")
+      this.sql("BEGIN IMMEDIATE").run()
+      this.#ring = false
+      try {
+        const value = work()
+        this.flushCounts()
+        this.sql("COMMIT").run()
+        this.#commits++
+        return value
+      } catch (error) {
+        this.#depths.clear()
+        this.#bytes = 0
+        if (this.#open().inTransaction) this.sql("ROLLBACK").run()
+        throw error
+      }
+    })
+    if (this.#ring) this.bell.ring()
+    return result
+  }
+
+  /** After the commit of the running transaction, wakes whoever waits. */
+  ringAfterwards(): void {
+    this.#ring = true
+  }
+
+  /** Notes in the running transaction that `by` more tasks of this kind exist. */
+  count(queue: string, status: Status, priority: number, by: number): void {
+    const key = `${queue} ${status} ${priority}`
+    this.#depths.set(key, (this.#depths.get(key) ?? 0) + by)
+  }
+
+  /** Notes in the running transaction that `by` more bytes of results and logs are kept. */
+  countBytes(by: number): void {
+    this.#bytes += by
+  }
+
+  /** Writes what `count` and `countBytes` have noted; every commit does it too. */
+  flushCounts(): void {
+    if (this.#bytes !== 0) {
+      this.sql(
+        "INSERT INTO fact VALUES ('output bytes', ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
+      ).run(this.#bytes)
+    }
+    for (const [key, by] of this.#depths) {
+      if (by === 0) continue
+      const [queue, status, priority] = key.split(" ")
+      this.sql(
+        "INSERT INTO depth VALUES (?, ?, ?, ?) ON CONFLICT (queue, status, priority) DO UPDATE SET n = n + excluded.n",
+      ).run(queue!, status!, Number(priority), by)
+    }
+    this.#depths.clear()
+    this.#bytes = 0
+  }
+
+  /** Changes whenever this connection or another has committed. 0.9 µs. */
+  version(): string {
+    const { data_version } = this.sql<{ data_version: number }>("PRAGMA data_version").get()!
+    return `${data_version} ${this.#commits}`
+  }
+
+  /** Whether the file was deleted or replaced under us: what we write to it now is lost. */
+  isReplaced(): boolean {
+    return statSync(this.location.database, { throwIfNoEntry: false })?.ino !== this.#inode
+  }
+
+  #open(): Database {
+    if (this.#database) return this.#database
+    throw new TqError("internal", `${this.location.database} is closed`)
+  }
+
+  #version(): number {
+    return this.#open().query<{ user_version: number }, []>("PRAGMA user_version").get()!.user_version
+  }
+
+  async #create(): Promise<void> {
+    await this.#patiently(() => {
+      const database = this.#open()
+      database.run("BEGIN IMMEDIATE")
+      try {
+        if (this.#version() === 0) {
+          refuseStranger(database, this.location.database)
+          database.run(schema)
+          database.run(`PRAGMA application_id = ${applicationId}`)
+          database.run(`PRAGMA user_version = ${schemaVersion}`)
+        }
+        database.run("COMMIT")
+      } catch (error) {
+        if (database.inTransaction) database.run("ROLLBACK")
+        throw error
+      }
+    })
+  }
+
+  #synchronise(level: "FULL" | "NORMAL"): void {
+    if (this.#synchronous === level) return
+    this.sql(`PRAGMA synchronous = ${level}`).run()
+    this.#synchronous = level
+  }
+
+  /**
+   * Runs `work` again while the store is busy, after 1–3 ms, drawn so that the waiting processes spread. SQLite's own
+   * busy handler would sleep on the event loop that keeps the leases.
+   */
+  async #patiently<T>(work: () => T): Promise<T> {
+    const { clock, random, patience } = this.#options
+    const deadline = clock.mono() + patience
+    for (;;) {
+      try {
+        return work()
+      } catch (error) {
+        if (!isBusy(error)) throw storeError(error, this.location.database)
+        if (clock.mono() > deadline) {
+          throw new TqError(
+            "unreachable",
+            `${this.location.database} was busy for ${Math.round(patience / 1000)} s`,
+          )
+        }
+        await Bun.sleep(1 + 2 * random())
+      }
+    }
+  }
+}
+
+function refuseStranger(database: Database, path: string): void {
+  const tables = database.query<{ n: number }, []>("SELECT count(*) AS n FROM sqlite_schema").get()!.n
+  if (tables > 0)
+    throw new TqError("exists", `${path} is a SQLite database of another program: name another file`)
+}
+
+const isBusy = (error: unknown): boolean =>
+  error instanceof SQLiteError && /^SQLITE_(BUSY|LOCKED)/.test(error.code ?? "")
+
+function openingError(error: unknown, path: string): unknown {
+  if (!(error instanceof SQLiteError)) return error
+  if (error.code?.startsWith("SQLITE_CANTOPEN"))
+    return new TqError("denied", `cannot open ${path}: permission denied`)
+  return storeError(error, path)
+}
+
+/** SQLite's result codes (https://sqlite.org/rescode.html) as errors that a user can act on. */
+function storeError(error: unknown, path: string): unknown {
+  if (!(error instanceof SQLiteError)) return error
+  const code = error.code ?? ""
+  const cause = { cause: error }
+  if (code === "SQLITE_FULL") return new TqError("io", `${path}: the disk is full`, cause)
+  if (code.startsWith("SQLITE_READONLY")) return new TqError("denied", `${path} is read-only`, cause)
+  if (code.startsWith("SQLITE_NOTADB"))
+    return new TqError("exists", `${path} is not a tq database: name another file`, cause)
+  if (code.startsWith("SQLITE_CORRUPT")) {
+    return new TqError("io", `${path} is damaged (${messageOf(error)}): restore it, or move it away`, cause)
+  }
+  if (code.startsWith("SQLITE_IOERR") || code.startsWith("SQLITE_CANTOPEN")) {
+    return new TqError("io", `${path}: ${messageOf(error)} (${code})`, cause)
+  }
+  return error
+}

@@ -1,0 +1,86 @@
+/** Events, the tasks that wait for them, and memos. */
+import type { Millis } from "../../core/clock.ts"
+import type { TaskId } from "../../core/id.ts"
+import type { JsonText } from "../../core/json.ts"
+import type { TaskEvent } from "../engine.ts"
+import type { Store } from "./database.ts"
+import { becomePending, type LifeRow, lifeColumns } from "./lifecycle.ts"
+
+/** Stores an event and wakes who waits for it. @returns how many woke */
+export function sendEvent(store: Store, { name, key, payload }: TaskEvent, now: Millis): number {
+  const { lastInsertRowid } = store
+    .sql("INSERT INTO event (name, key, payload, at) VALUES (?, ?, ?, ?)")
+    .run(name, key ?? null, payload, now)
+  const waiting = store
+    .sql<LifeRow & { wait_memo: string }>(
+      `SELECT ${lifeColumns}, wait_memo FROM task INDEXED BY task_waiting
+       WHERE wait_event = ?1 AND (wait_key IS NULL OR wait_key = ?2)`,
+    )
+    .all(name, key ?? null)
+  for (const row of waiting) {
+    storeMemo(store, row.seq, row.wait_memo, `{"event":${payload}}`, { seq: Number(lastInsertRowid), name })
+    wake(store, row)
+  }
+  return waiting.length
+}
+
+/** A wait that nobody answered in time. */
+export function wakeOnTimeout(store: Store, row: LifeRow): void {
+  const { wait_memo } = store
+    .sql<{ wait_memo: string }>("SELECT wait_memo FROM task WHERE seq = ?")
+    .get(row.seq)!
+  storeMemo(store, row.seq, wait_memo, '{"timeout":true}')
+  wake(store, row)
+}
+
+function wake(store: Store, row: LifeRow): void {
+  becomePending(store, row, "waiting")
+  store
+    .sql("UPDATE task SET wait_event = NULL, wait_key = NULL, wait_memo = NULL, run_at = NULL WHERE seq = ?")
+    .run(row.seq)
+}
+
+/** The first event since `since` that the task has not consumed yet: a wait may come after what it waits for. */
+export function arrivedEvent(
+  store: Store,
+  task: number,
+  name: string,
+  key: string | undefined,
+  since: Millis,
+): { seq: number; payload: JsonText } | undefined {
+  const consumed =
+    store
+      .sql<{ seq: number | null }>("SELECT max(event) AS seq FROM memo WHERE task = ? AND event_name = ?")
+      .get(task, name)?.seq ?? 0
+  return (
+    store
+      .sql<{ seq: number; payload: JsonText }>(
+        `SELECT seq, payload FROM event WHERE name = ?1 AND seq > ?2 AND at >= ?3 AND (?4 IS NULL OR key = ?4)
+         ORDER BY seq LIMIT 1`,
+      )
+      .get(name, consumed, since, key ?? null) ?? undefined
+  )
+}
+
+export function storeMemo(
+  store: Store,
+  task: number,
+  key: string,
+  value: JsonText,
+  event?: { readonly seq: number; readonly name: string },
+): void {
+  store
+    .sql(
+      "INSERT INTO memo VALUES (?, ?, ?, ?, ?) ON CONFLICT (task, key) DO UPDATE SET value = excluded.value",
+    )
+    .run(task, key, value, event?.seq ?? null, event?.name ?? null)
+}
+
+export function memosOf(store: Store, id: TaskId): Map<string, JsonText> {
+  const rows = store
+    .sql<{ key: string; value: JsonText }>(
+      "SELECT memo.key, memo.value FROM memo JOIN task ON task.seq = memo.task WHERE task.id = ? ORDER BY memo.rowid",
+    )
+    .all(id)
+  return new Map(rows.map(({ key, value }) => [key, value]))
+}

@@ -1,0 +1,270 @@
+/**
+ * The embedded engine: one SQLite file in WAL mode, shared by any number of processes of one machine.
+ *
+ * - An id printed is on disk: push, revise, cron, events and memos commit with `synchronous = FULL`. Claims, beats and
+ *   settles are batched and not synced one by one: power loss leaves a prefix of the commits, so that a lost settle is
+ *   a redelivery, never a lost task.
+ * - Every write is one `BEGIN IMMEDIATE`; whoever finds the store busy tries again after a millisecond or three.
+ * - Waiting processes are woken by the bell (bell.ts), the dead are known by their locks (liveness.ts).
+ */
+
+import type { Lease } from "../../core/claim.ts"
+import type { Clock, Millis, Random } from "../../core/clock.ts"
+import { TqError } from "../../core/errors.ts"
+import type { Filter, Retention } from "../../core/filter.ts"
+import type { TaskId } from "../../core/id.ts"
+import { attemptOf } from "../../core/state.ts"
+import type { TaskRecord } from "../../core/task.ts"
+import type {
+  Change,
+  CronDraft,
+  Demand,
+  Engine,
+  Firing,
+  Note,
+  Settled,
+  Settlement,
+  Target,
+  TaskEvent,
+  WorkerInfo,
+  WorkerRef,
+} from "../engine.ts"
+import { drainCascades } from "./cascade.ts"
+import { claim, standingOf } from "./claim.ts"
+import { cronEntries, cronEntry, dueCrons, fire, putCron } from "./cron.ts"
+import { Store } from "./database.ts"
+import { memosOf, sendEvent, storeMemo } from "./event.ts"
+import { followTask } from "./follow.ts"
+import { forgetLock } from "./liveness.ts"
+import { databasePath, isPrivate, locationOf, lockPath } from "./location.ts"
+import { countTasks, getTask, listTasks, queueInfos } from "./look.ts"
+import { outputOf, storeOutput } from "./output.ts"
+import { prune } from "./prune.ts"
+import { pushAll } from "./push.ts"
+import { portion, reviseIds, reviseMatching } from "./revise.ts"
+import { leasedRow, settleAll } from "./settle.ts"
+import { hasSweepings, sweep, Watch } from "./sweep.ts"
+import { waitForWork } from "./wait.ts"
+import { audiences, type BeatNews, beat, drain, HeldLocks, leave, workers } from "./workers.ts"
+
+export interface SqliteOptions {
+  readonly path: string
+  readonly namespace: string
+  readonly clock: Clock
+  readonly random: Random
+  readonly patience?: Millis
+  readonly durability?: "full"
+}
+
+export class SqliteEngine implements Engine {
+  readonly kind = "sqlite"
+  readonly supports = {
+    lookup: true,
+    unique: true,
+    serial: true,
+    after: true,
+    revise: true,
+    pause: true,
+    levels: true,
+    cron: true,
+    events: true,
+    flows: true,
+    fence: true,
+    crashes: true,
+    anyQueue: true,
+  } as const
+  readonly cadence = { beat: 5_000, sweep: 1_000 } as const
+  readonly location: string
+  readonly #store: Store
+  readonly #locks = new HeldLocks()
+  readonly #watch = new Watch()
+
+  constructor(options: SqliteOptions) {
+    const path = databasePath(options.path, options.namespace)
+    this.location = `sqlite:${path}`
+    this.#store = new Store(locationOf(path), {
+      clock: options.clock,
+      random: options.random,
+      patience: options.patience ?? 10_000,
+      alwaysDurable: options.durability === "full",
+    })
+  }
+
+  async open() {
+    await this.#store.open()
+  }
+
+  async close() {
+    this.#locks.releaseAll()
+    this.#store.close()
+  }
+
+  /** Whether nobody but us can write to the store: commands found in it are then our own. */
+  get isPrivate(): boolean {
+    return isPrivate(this.#store.location)
+  }
+
+  async push(tasks: readonly TaskRecord[]) {
+    const results = await this.#write("durable", (now) => pushAll(this.#store, tasks, now))
+    return { results, audiences: audiences(this.#store) }
+  }
+
+  async claim(worker: WorkerRef, demand: Demand) {
+    return this.#write("lazy", (now) => claim(this.#store, worker, demand, now))
+  }
+
+  async settle(worker: WorkerRef, settlements: readonly Settlement[], demand?: Demand) {
+    const durable = settlements.some(({ outcome }) => outcome.spawn !== undefined)
+    return this.#write(durable ? "durable" : "lazy", (now): Settled => {
+      const standing = standingOf(this.#store, worker)
+      const refused = standing !== "live"
+      const lost = refused
+        ? settlements.map(({ outcome }) => outcome.lease)
+        : settleAll(this.#store, settlements, now)
+      if (demand && !refused) return { ...claim(this.#store, worker, demand, now), lost }
+      drainCascades(this.#store, now, portion)
+      return { standing, claims: [], lost, now }
+    })
+  }
+
+  async beat(worker: WorkerInfo, news?: BeatNews) {
+    if (this.#store.isReplaced()) {
+      throw new TqError("io", `${this.#store.location.database} was deleted or replaced while in use`)
+    }
+    this.#locks.hold(this.#store, worker.ref.id)
+    return this.#write("lazy", (now) => beat(this.#store, worker, news, now))
+  }
+
+  async leave(worker: WorkerRef) {
+    await this.#write("lazy", () => leave(this.#store, worker))
+    this.#locks.release(worker.id)
+  }
+
+  async wait(worker: WorkerRef, queues: readonly string[], timeout: Millis, signal: AbortSignal) {
+    await waitForWork(this.#store, worker, queues, timeout, signal)
+  }
+
+  async sweep(worker: WorkerRef, limit: number) {
+    const { clock } = this.#store
+    const deadWorkers = this.#watch.dead(this.#store, clock.mono()).filter((id) => id !== worker.id)
+    if (deadWorkers.length === 0 && !hasSweepings(this.#store, clock.now())) {
+      return { orphans: [], deadWorkers, more: false }
+    }
+    const swept = await this.#write("lazy", (now) => sweep(this.#store, worker, deadWorkers, limit, now))
+    for (const id of deadWorkers) forgetLock(lockPath(this.#store.location, id))
+    return { ...swept, deadWorkers }
+  }
+
+  async prune(retention: Retention, limit: number) {
+    const pruned = await this.#write("lazy", (now) => prune(this.#store, retention, limit, now))
+    return { pruned, more: pruned >= limit }
+  }
+
+  async report(lease: Lease, notes: readonly Note[]) {
+    const durable = notes.some(({ kind }) => kind === "memo")
+    return this.#write(durable ? "durable" : "lazy", (now) => {
+      const row = leasedRow(this.#store, lease)
+      if (!row) return "lost"
+      for (const note of notes)
+        this.#note(
+          row.seq,
+          lease.epoch,
+          attemptOf({ retryCount: row.retry_count, crashes: row.crashes }),
+          note,
+          now,
+        )
+      return "ok"
+    })
+  }
+
+  #note(seq: number, epoch: number, attempt: number, note: Note, now: Millis): void {
+    if (note.kind === "memo") storeMemo(this.#store, seq, note.key, note.value)
+    else if (note.kind === "output") storeOutput(this.#store, seq, epoch, attempt, [note], now)
+    else {
+      const { fraction, message } = note.progress
+      this.#store
+        .sql("UPDATE task SET progress = ?, progress_message = ? WHERE seq = ?")
+        .run(fraction, message ?? null, seq)
+    }
+  }
+
+  async memos(id: TaskId) {
+    return this.#store.read(() => memosOf(this.#store, id))
+  }
+
+  async send(event: TaskEvent) {
+    return this.#write("durable", (now) => sendEvent(this.#store, event, now))
+  }
+
+  follow(id: TaskId, options: { readonly output: boolean }, signal: AbortSignal) {
+    return followTask(this.#store, id, options.output, signal)
+  }
+
+  async get(ids: readonly TaskId[]) {
+    return this.#store.read(() => ids.map((id) => getTask(this.#store, id)))
+  }
+
+  async output(id: TaskId, attempt?: number) {
+    return this.#store.read(() => outputOf(this.#store, id, attempt))
+  }
+
+  async list(filter: Filter, page: { readonly limit: number; readonly cursor?: string }) {
+    return this.#store.read(() => listTasks(this.#store, filter, page.limit, page.cursor))
+  }
+
+  async count(filter: Filter) {
+    return this.#store.read(() => countTasks(this.#store, filter))
+  }
+
+  async queues() {
+    return this.#store.read(() => queueInfos(this.#store, this.#store.clock.now()))
+  }
+
+  async workers() {
+    return workers(this.#store, this.#store.clock.now())
+  }
+
+  async revise(target: Target, change: Change) {
+    return this.#write("durable", (now) => {
+      if ("filter" in target) return reviseMatching(this.#store, target, change, now)
+      return { results: reviseIds(this.#store, target.ids, change, now) }
+    })
+  }
+
+  async configure(queue: string, { paused }: { readonly paused: boolean }) {
+    await this.#write("durable", () => {
+      this.#store
+        .sql("INSERT INTO queue VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused")
+        .run(queue, paused ? 1 : 0)
+      this.#store.ringAfterwards()
+    })
+  }
+
+  async drain(nameOrId: string) {
+    return this.#write("durable", () => drain(this.#store, nameOrId))
+  }
+
+  async crons() {
+    return this.#store.read(() => cronEntries(this.#store))
+  }
+
+  async cron(name: string) {
+    return this.#store.read(() => cronEntry(this.#store, name))
+  }
+
+  async putCron(name: string, expected: number | undefined, entry: CronDraft | null) {
+    return this.#write("durable", () => putCron(this.#store, name, expected, entry))
+  }
+
+  async dueCrons(limit: number) {
+    return this.#store.read(() => dueCrons(this.#store, limit, this.#store.clock.now()))
+  }
+
+  async fire(name: string, firing: Firing) {
+    return this.#write("durable", (now) => fire(this.#store, name, firing, now))
+  }
+
+  #write<T>(durability: "durable" | "lazy", work: (now: Millis) => T): Promise<T> {
+    return this.#store.write(durability, () => work(this.#store.clock.now()))
+  }
+}
