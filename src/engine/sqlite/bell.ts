@@ -60,6 +60,8 @@ export function bellAt(path: string): Bell {
       }
     },
     close() {
+      // Whoever sleeps finds the store closed.
+      heard()
       listeners.clear()
       unwatch()
       if (file !== undefined) closeSync(file)

@@ -4,9 +4,14 @@
  *
  * - completed: the dependency is satisfied; a child with no blockers left may run.
  * - not completed: the same for dependencies on any end; other blocked children are cancelled, reason `parent`.
- * - retried: children that were cancelled for its sake are blocked again, unless another parent is in the way.
+ * - retried: children that were cancelled for its sake are blocked again, unless another parent is in the way, or
+ *   another task that has taken their unique key meanwhile.
+ *
+ * A dependency once satisfied stays so, whatever a later run of the parent comes to.
  */
 import type { Millis } from "../../core/clock.ts"
+import { unreachable } from "../../core/errors.ts"
+import type { TaskId } from "../../core/id.ts"
 import type { Status } from "../../core/state.ts"
 import type { Store } from "./database.ts"
 import {
@@ -17,18 +22,20 @@ import {
   recount,
   startCascade,
 } from "./lifecycle.ts"
+import { holderInTheWay } from "./push.ts"
 
 interface ChildRow extends LifeRow {
+  readonly id: TaskId
   readonly status: Status
   readonly reason: string | null
-  readonly run_at: number | null
+  readonly unique_key: string | null
   readonly any_end: number
   readonly satisfied: number
 }
 
 interface CascadeRow {
   readonly parent: number
-  readonly news: "completed" | "not completed" | "retried"
+  readonly news: "completed" | "not completed" | "retried" | "retried, completed"
   readonly after_child: number
 }
 
@@ -58,45 +65,56 @@ function drainPortion(
 ): number {
   const children = store
     .sql<ChildRow>(
-      `SELECT ${lifeColumns}, status, reason, run_at, any_end, satisfied
+      `SELECT ${lifeColumns}, id, status, reason, unique_key, any_end, satisfied
        FROM dependency JOIN task ON seq = child WHERE parent = ? AND child > ? ORDER BY child LIMIT ?`,
     )
     .all(parent, after_child, limit)
-  for (const child of children) {
-    if (news === "retried") revive(store, child)
-    else if (news === "completed" || child.any_end === 1) satisfy(store, parent, child)
-    else if (child.status === "blocked") cancelResting(store, child, "blocked", "parent", now)
-  }
+  for (const child of children) if (child.satisfied === 0) tell(store, parent, child, news, now)
   const last = children.at(-1)
   if (!last || children.length < limit) store.sql("DELETE FROM cascade WHERE parent = ?").run(parent)
   else store.sql("UPDATE cascade SET after_child = ? WHERE parent = ?").run(last.seq, parent)
   return children.length
 }
 
-function satisfy(store: Store, parent: number, child: ChildRow): void {
-  if (child.satisfied === 1) return
-  store.sql("UPDATE dependency SET satisfied = 1 WHERE parent = ? AND child = ?").run(parent, child.seq)
-  if (child.status !== "blocked") return
-  const blockers = store
-    .sql<{ blockers: number }>(
-      `UPDATE task SET blockers = blockers - 1, status = iif(blockers > 1, 'blocked', iif(run_at IS NULL, 'pending', 'scheduled'))
-       WHERE seq = ? RETURNING blockers`,
-    )
-    .get(child.seq)!.blockers
-  if (blockers === 0) release(store, child)
+function tell(store: Store, parent: number, child: ChildRow, news: CascadeRow["news"], now: Millis): void {
+  switch (news) {
+    case "completed":
+      satisfy(store, parent, child, now)
+      break
+    case "not completed":
+      if (child.any_end === 1) satisfy(store, parent, child, now)
+      else if (child.status === "blocked") cancelResting(store, child, "blocked", "parent", now)
+      break
+    case "retried":
+      revive(store, child, now)
+      break
+    case "retried, completed":
+      revive(store, child, now)
+      satisfy(store, parent, child, now)
+      break
+    default:
+      unreachable(news)
+  }
 }
 
-/** A child without blockers: pending, or scheduled if its time is still ahead (promotion sees to one that is past). */
-function release(store: Store, child: ChildRow): void {
-  if (child.run_at === null) becomePending(store, child, "blocked")
-  else {
+function satisfy(store: Store, parent: number, child: ChildRow, now: Millis): void {
+  store.sql("UPDATE dependency SET satisfied = 1 WHERE parent = ? AND child = ?").run(parent, child.seq)
+  const told = store
+    .sql<{ status: Status }>(
+      `UPDATE task SET blockers = blockers - 1, status = iif(blockers > 1, 'blocked', iif(run_at > ?, 'scheduled', 'pending'))
+       WHERE seq = ? AND status = 'blocked' RETURNING status`,
+    )
+    .get(now, child.seq)
+  if (told?.status === "pending") becomePending(store, child, "blocked")
+  else if (told?.status === "scheduled") {
     recount(store, child, "blocked", "scheduled")
     store.ringAfterwards()
   }
 }
 
-function revive(store: Store, child: ChildRow): void {
+function revive(store: Store, child: ChildRow, now: Millis): void {
   if (child.status !== "cancelled" || child.reason !== "parent") return
+  if (holderInTheWay(store, child, now) !== undefined) return
   const { open, dead } = store
     .sql<{ open: number; dead: number }>(
       `SELECT count(*) AS open, coalesce(sum(parent.status IN ('failed', 'cancelled') AND any_end = 0), 0) AS dead
@@ -105,7 +123,10 @@ function revive(store: Store, child: ChildRow): void {
     .get(child.seq)!
   if (dead > 0 || open === 0) return
   store
-    .sql("UPDATE task SET status = 'blocked', blockers = ?, reason = NULL, finished_at = NULL WHERE seq = ?")
+    .sql(
+      `UPDATE task SET status = 'blocked', blockers = ?, reason = NULL, finished_at = NULL,
+       unique_held = unique_key IS NOT NULL WHERE seq = ?`,
+    )
     .run(open, child.seq)
   recount(store, child, "cancelled", "blocked")
   if (child.has_children === 1) startCascade(store, child.seq, "retried")

@@ -19,7 +19,8 @@ export function claim(store: Store, worker: WorkerRef, demand: Demand, now: Mill
   const more = promoteDue(store, now, portion)
   const late = expireLate(store, now, portion)
   const cascading = drainCascades(store, now, portion)
-  const claims = leaseReady(store, worker, demand, now)
+  // With more late tasks than one portion, some of those that are ready must not be started any more.
+  const claims = late ? [] : leaseReady(store, worker, demand, now)
   const wakeIn = more || late || cascading ? 0 : untilDue(store, now)
   return { standing, claims, now, ...(wakeIn !== undefined && { wakeIn }) }
 }
@@ -84,12 +85,13 @@ class Leasing {
     let leased = 0
     for (const row of rows) {
       const claimed = claimOf(this.#store, row, row.epoch + 1, this.#worker.id, this.#now)
-      this.#bytes += claimed.record.body.length
+      this.#bytes += Buffer.byteLength(claimed.record.body)
       if (this.#bytes > this.#demand.bytes && this.claims.length > 0) break
       const started = this.claims.length < this.#demand.starting ? 1 : 0
       this.#store
         .sql(
-          "UPDATE task SET status = 'running', epoch = ?, worker = ?, started = ?, started_at = ? WHERE seq = ?",
+          `UPDATE task SET status = 'running', epoch = ?, worker = ?, started = ?, started_at = ?, reason = NULL
+           WHERE seq = ?`,
         )
         .run(claimed.lease.epoch, claimed.lease.worker, started, this.#now, row.seq)
       this.#store.count(row.queue, "pending", row.priority, -1)
@@ -136,7 +138,8 @@ export function promoteDue(store: Store, now: Millis, limit: number): boolean {
        WHERE run_at IS NOT NULL AND (status = 'scheduled' OR status = 'waiting') AND run_at <= ? ORDER BY run_at LIMIT ?`,
     )
     .all(now, limit)
-  for (const row of due) {
+  // Those with one serial key come forward in push order, also when they fall due together.
+  for (const row of due.toSorted((a, b) => a.seq - b.seq)) {
     if (row.status === "waiting") wakeOnTimeout(store, row)
     else becomePending(store, row, "scheduled")
   }

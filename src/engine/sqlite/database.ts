@@ -46,7 +46,12 @@ export class Store {
     this.bell = bellAt(location.bell)
   }
 
+  get isOpen(): boolean {
+    return this.#database !== undefined
+  }
+
   async open(): Promise<void> {
+    if (this.isOpen) return
     const { database } = this.location
     const fresh = prepare(this.location)
     try {
@@ -75,6 +80,7 @@ export class Store {
     this.#statements.clear()
     this.#database?.close()
     this.#database = undefined
+    this.#synchronous = ""
   }
 
   /** A prepared statement, kept: bun:sqlite's own cache holds only twenty. */

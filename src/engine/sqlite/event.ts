@@ -18,7 +18,7 @@ export function sendEvent(store: Store, { name, key, payload }: TaskEvent, now: 
     )
     .all(name, key ?? null)
   for (const row of waiting) {
-    storeMemo(store, row.seq, row.wait_memo, `{"event":${payload}}`, { seq: Number(lastInsertRowid), name })
+    storeMemo(store, row.seq, row.wait_memo, `{"event":${payload}}`, Number(lastInsertRowid))
     wake(store, row)
   }
   return waiting.length
@@ -48,32 +48,20 @@ export function arrivedEvent(
   key: string | undefined,
   since: Millis,
 ): { seq: number; payload: JsonText } | undefined {
-  const consumed =
-    store
-      .sql<{ seq: number | null }>("SELECT max(event) AS seq FROM memo WHERE task = ? AND event_name = ?")
-      .get(task, name)?.seq ?? 0
   return (
     store
       .sql<{ seq: number; payload: JsonText }>(
-        `SELECT seq, payload FROM event WHERE name = ?1 AND seq > ?2 AND at >= ?3 AND (?4 IS NULL OR key = ?4)
-         ORDER BY seq LIMIT 1`,
+        `SELECT seq, payload FROM event WHERE name = ?1 AND at >= ?2 AND (?3 IS NULL OR key = ?3)
+         AND NOT EXISTS (SELECT 1 FROM memo WHERE memo.task = ?4 AND memo.event = event.seq) ORDER BY seq LIMIT 1`,
       )
-      .get(name, consumed, since, key ?? null) ?? undefined
+      .get(name, since, key ?? null, task) ?? undefined
   )
 }
 
-export function storeMemo(
-  store: Store,
-  task: number,
-  key: string,
-  value: JsonText,
-  event?: { readonly seq: number; readonly name: string },
-): void {
+export function storeMemo(store: Store, task: number, key: string, value: JsonText, event?: number): void {
   store
-    .sql(
-      "INSERT INTO memo VALUES (?, ?, ?, ?, ?) ON CONFLICT (task, key) DO UPDATE SET value = excluded.value",
-    )
-    .run(task, key, value, event?.seq ?? null, event?.name ?? null)
+    .sql("INSERT INTO memo VALUES (?, ?, ?, ?) ON CONFLICT (task, key) DO UPDATE SET value = excluded.value")
+    .run(task, key, value, event ?? null)
 }
 
 export function memosOf(store: Store, id: TaskId): Map<string, JsonText> {

@@ -20,7 +20,7 @@ export async function* followTask(
   let version = ""
   let shown = ""
   let cursor = 0
-  while (!signal.aborted) {
+  while (!signal.aborted && store.isOpen) {
     const current = store.version()
     if (current === version) {
       await Bun.sleep(pollEvery(store.clock.mono() - since))

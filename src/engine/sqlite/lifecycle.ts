@@ -82,7 +82,10 @@ export function leaveSerial(store: Store, key: string, seq: number): void {
   store.ringAfterwards()
 }
 
-/** Children hear the parent's latest news only; what an earlier cascade had not told them yet is obsolete. */
+/**
+ * Children hear the parent's latest news only; what an earlier cascade had not told them yet is obsolete. One thing is
+ * not: a parent may complete before all its children have heard that it was retried, and those must be revived first.
+ */
 export function startCascade(
   store: Store,
   parent: number,
@@ -90,7 +93,8 @@ export function startCascade(
 ): void {
   store
     .sql(
-      "INSERT INTO cascade (parent, news) VALUES (?, ?) ON CONFLICT (parent) DO UPDATE SET news = excluded.news, after_child = 0",
+      `INSERT INTO cascade (parent, news) VALUES (?, ?) ON CONFLICT (parent) DO UPDATE SET after_child = 0,
+       news = iif(excluded.news = 'completed' AND news LIKE 'retried%', 'retried, completed', excluded.news)`,
     )
     .run(parent, news)
 }

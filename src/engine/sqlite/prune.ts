@@ -25,17 +25,12 @@ export function prune(store: Store, retention: Retention, limit: number, now: Mi
   let pruned = 0
   for (const { queue, status, n } of endedCounts(store)) {
     if (pruned >= limit) return pruned
-    pruned += pruneByAge(
-      store,
-      queue,
-      status,
-      status === "failed" ? retention.failedFor : retention.completedFor,
-      limit - pruned,
-      now,
-    )
+    const age = status === "failed" ? retention.failedFor : retention.completedFor
+    const aged = pruneByAge(store, queue, status, age, limit - pruned, now)
+    pruned += aged
     if (status === "failed") continue
     const keep = retention.queueCounts[queue] ?? retention.completedCount
-    const excess = Math.min(n - keep, limit - pruned)
+    const excess = Math.min(n - aged - keep, limit - pruned)
     if (excess > 0) pruned += pruneByAge(store, queue, status, retention.spare, excess, now)
   }
   return pruned + pruneByBytes(store, retention, limit - pruned, now)
@@ -73,18 +68,22 @@ function pruneByAge(
 /** Over the budget, the oldest results and logs go first, whatever their age. */
 function pruneByBytes(store: Store, retention: Retention, limit: number, now: Millis): number {
   let pruned = 0
-  while (pruned < limit && keptBytes(store) > retention.outputBytes) {
+  store.flushCounts()
+  let excess = keptBytes(store) - retention.outputBytes
+  while (pruned < limit && excess > 0) {
     const oldest = store
       .sql<EndedRow>(
         `SELECT ${lifeColumns}, status FROM task WHERE finished_at IS NOT NULL
          AND (result_length > 0 OR EXISTS (SELECT 1 FROM chunk WHERE chunk.task = task.seq))
-         AND ${removable} ORDER BY seq LIMIT 100`,
+         AND ${removable} ORDER BY seq LIMIT ?2`,
       )
-      .all(now)
+      .all(now, Math.min(100, limit - pruned))
     if (oldest.length === 0) break
-    for (const row of oldest) erase(store, row)
-    store.flushCounts()
-    pruned += oldest.length
+    for (const row of oldest) {
+      if (excess <= 0) break
+      excess -= erase(store, row)
+      pruned++
+    }
   }
   return pruned
 }

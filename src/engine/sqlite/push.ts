@@ -34,7 +34,7 @@ export function pushOne(store: Store, task: TaskRecord, now: Millis): Pushed {
 }
 
 /** Who holds a unique key; a key held past its time is let go on the way. */
-export function holderOf(store: Store, key: string, now: Millis): TaskId | undefined {
+function holderOf(store: Store, key: string, now: Millis): TaskId | undefined {
   const holder = store
     .sql<{ seq: number; id: TaskId; status: Status; unique_until: number | null }>(
       "SELECT seq, id, status, unique_until FROM task WHERE unique_key = ? AND unique_held = 1",
@@ -44,6 +44,17 @@ export function holderOf(store: Store, key: string, now: Millis): TaskId | undef
   if (!isEnd(holder.status) || (holder.unique_until ?? 0) > now) return holder.id
   store.sql("UPDATE task SET unique_held = 0 WHERE seq = ?").run(holder.seq)
   return undefined
+}
+
+/** The task other than this one that holds its unique key. */
+export function holderInTheWay(
+  store: Store,
+  task: { readonly id: TaskId; readonly unique_key: string | null },
+  now: Millis,
+): TaskId | undefined {
+  if (task.unique_key === null) return undefined
+  const holder = holderOf(store, task.unique_key, now)
+  return holder === task.id ? undefined : holder
 }
 
 const isPlain = (task: TaskRecord): boolean =>

@@ -18,7 +18,7 @@ import {
   startCascade,
 } from "./lifecycle.ts"
 import { whereOf } from "./look.ts"
-import { holderOf } from "./push.ts"
+import { holderInTheWay } from "./push.ts"
 
 interface ReviseRow extends LifeRow {
   readonly id: TaskId
@@ -118,12 +118,6 @@ function retry(store: Store, row: ReviseRow, now: Millis): Revised {
   return done(row)
 }
 
-function holderInTheWay(store: Store, row: ReviseRow, now: Millis): TaskId | undefined {
-  if (row.unique_key === null) return undefined
-  const holder = holderOf(store, row.unique_key, now)
-  return holder === row.id ? undefined : holder
-}
-
 const deadParent = (store: Store, seq: number): TaskId | undefined =>
   store
     .sql<{ id: TaskId }>(
@@ -148,13 +142,15 @@ function remove(store: Store, row: ReviseRow, now: Millis): Revised {
   return done(row)
 }
 
-/** Removes the row and everything that hangs on it. */
-export function erase(store: Store, row: LifeRow & { readonly status: Status }): void {
+/** Removes the row and everything that hangs on it. @returns how many bytes of results and logs went with it */
+export function erase(store: Store, row: LifeRow & { readonly status: Status }): number {
   const { seq } = row
-  store.countBytes(-(resultBytes(store, seq) + outputBytes(store, seq)))
+  const bytes = resultBytes(store, seq) + outputBytes(store, seq)
+  store.countBytes(-bytes)
   for (const statement of erasures) store.sql(statement).run(seq)
   store.sql("DELETE FROM task WHERE seq = ?").run(seq)
   store.count(row.queue, row.status, row.priority, -1)
+  return bytes
 }
 
 const erasures = [

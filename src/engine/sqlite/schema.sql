@@ -98,7 +98,7 @@ CREATE INDEX dependency_child ON dependency (child);
 -- Ended parents whose children have not all been told: any claim or sweep goes on from `after_child`.
 CREATE TABLE cascade (
   parent INTEGER PRIMARY KEY,
-  news TEXT NOT NULL CHECK (news IN ('completed', 'not completed', 'retried')),
+  news TEXT NOT NULL CHECK (news IN ('completed', 'not completed', 'retried', 'retried, completed')),
   after_child INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -135,8 +135,7 @@ CREATE TABLE memo (
   task INTEGER NOT NULL,
   key TEXT NOT NULL,
   value TEXT NOT NULL,
-  event INTEGER,                          -- the event it came from
-  event_name TEXT,
+  event INTEGER,                          -- the event it came from: consumed by this task
   PRIMARY KEY (task, key)
 ) STRICT;
 

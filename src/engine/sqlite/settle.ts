@@ -186,7 +186,7 @@ function waitFor(
   const { event, key, until, memo } = outcome
   const arrived = arrivedEvent(store, row.seq, event, key, row.created_at)
   if (arrived) {
-    storeMemo(store, row.seq, memo, `{"event":${arrived.payload}}`, { seq: arrived.seq, name: event })
+    storeMemo(store, row.seq, memo, `{"event":${arrived.payload}}`, arrived.seq)
     becomePending(store, row, "running")
     return
   }

@@ -35,7 +35,7 @@ import { cronEntries, cronEntry, dueCrons, fire, putCron } from "./cron.ts"
 import { Store } from "./database.ts"
 import { memosOf, sendEvent, storeMemo } from "./event.ts"
 import { followTask } from "./follow.ts"
-import { forgetLock } from "./liveness.ts"
+import { forgetLock, isHeld } from "./liveness.ts"
 import { databasePath, isPrivate, locationOf, lockPath } from "./location.ts"
 import { countTasks, getTask, listTasks, queueInfos } from "./look.ts"
 import { outputOf, storeOutput } from "./output.ts"
@@ -136,8 +136,8 @@ export class SqliteEngine implements Engine {
   }
 
   async leave(worker: WorkerRef) {
-    await this.#write("lazy", () => leave(this.#store, worker))
-    this.#locks.release(worker.id)
+    const left = await this.#write("lazy", () => leave(this.#store, worker))
+    if (left) this.#locks.release(worker.id)
   }
 
   async wait(worker: WorkerRef, queues: readonly string[], timeout: Millis, signal: AbortSignal) {
@@ -151,7 +151,11 @@ export class SqliteEngine implements Engine {
       return { orphans: [], deadWorkers, more: false }
     }
     const swept = await this.#write("lazy", (now) => sweep(this.#store, worker, deadWorkers, limit, now))
-    for (const id of deadWorkers) forgetLock(lockPath(this.#store.location, id))
+    for (const id of deadWorkers) {
+      const path = lockPath(this.#store.location, id)
+      // A suspended worker still holds its lock, and may come back with a raised session.
+      if (!isHeld(path)) forgetLock(path)
+    }
     return { ...swept, deadWorkers }
   }
 

@@ -3,7 +3,7 @@ import type { Claim } from "../../core/claim.ts"
 import type { Millis } from "../../core/clock.ts"
 import type { WorkerInfo, WorkerRef } from "../engine.ts"
 import { drainCascades } from "./cascade.ts"
-import { expireLate, hasLate, promoteDue, untilDue } from "./claim.ts"
+import { expireLate, hasLate, promoteDue, standingOf, untilDue } from "./claim.ts"
 import type { Store } from "./database.ts"
 import { isHeld } from "./liveness.ts"
 import { lockPath } from "./location.ts"
@@ -18,7 +18,8 @@ export function sweep(
   now: Millis,
 ): { orphans: Claim[]; more: boolean } {
   bury(store, dead)
-  const orphans = adoptOrphans(store, heir, limit, now)
+  // Leases of a worker that is itself not counted on would be nobody's to take over.
+  const orphans = standingOf(store, heir) === "live" ? adoptOrphans(store, heir, limit, now) : []
   const due = promoteDue(store, now, limit)
   const late = expireLate(store, now, limit)
   const cascading = drainCascades(store, now, limit)
@@ -104,7 +105,12 @@ function adoptOrphans(store: Store, heir: WorkerRef, limit: number, now: Millis)
   return orphans
 }
 
-/** Dead workers are remembered for a day, so that one that was only suspended learns of it. */
+/** Dead workers are remembered for a day, so that one that was only suspended learns of it, and while they hold leases. */
 function forgetLongDead(store: Store, now: Millis): void {
-  store.sql("DELETE FROM worker WHERE status = 'dead' AND beat_at < ?").run(now - 86_400_000)
+  store
+    .sql(
+      `DELETE FROM worker WHERE status = 'dead' AND beat_at < ?
+       AND NOT EXISTS (SELECT 1 FROM task WHERE task.worker = worker.id)`,
+    )
+    .run(now - 86_400_000)
 }

@@ -18,7 +18,7 @@ export async function waitForWork(
   const deadline = store.clock.mono() + timeout
   const ring = new Doorbell(store, signal)
   try {
-    for (;;) {
+    while (store.isOpen) {
       const version = store.version()
       const now = store.clock.now()
       const due = queues.length > 0 ? untilDue(store, now) : undefined

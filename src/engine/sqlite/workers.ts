@@ -4,6 +4,7 @@ import type { Lease } from "../../core/claim.ts"
 import type { Millis } from "../../core/clock.ts"
 import { isObject } from "../../core/json.ts"
 import type { Beat, WorkerInfo, WorkerRef, WorkerView } from "../engine.ts"
+import { standingOf } from "./claim.ts"
 import type { Store } from "./database.ts"
 import { becomePending, type LifeRow, lifeColumns } from "./lifecycle.ts"
 import { type HeldLock, holdLock, isHeld } from "./liveness.ts"
@@ -91,9 +92,12 @@ interface LeasedByRow extends LifeRow {
 const leasedBy = (store: Store, worker: string): LeasedByRow[] =>
   store.sql<LeasedByRow>(`SELECT ${lifeColumns}, id, epoch FROM task WHERE worker = ?`).all(worker)
 
-export function leave(store: Store, worker: WorkerRef): void {
+/** @returns false for a lower session, which has nothing to say any more */
+export function leave(store: Store, worker: WorkerRef): boolean {
+  if (standingOf(store, worker) === "superseded") return false
   for (const row of leasedBy(store, worker.id)) becomePending(store, row, "running")
   forget(store, worker.id)
+  return true
 }
 
 function forget(store: Store, worker: string): void {
