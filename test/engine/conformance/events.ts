@@ -1,0 +1,171 @@
+import { describe, expect } from "bun:test"
+import { type Actor, idsOf } from "../../support/actor.ts"
+import { completed, retried, waiting } from "../../support/outcomes.ts"
+import type { Stage } from "./stage.ts"
+import type { Suite } from "./suite.ts"
+
+export function eventRules(suite: Suite): void {
+  const rule = suite.needing("events", "lookup")
+
+  /** Tasks that wait, one for each set of terms. */
+  const waiters = async (stage: Stage, ...terms: Parameters<typeof waiting>[2][]) => {
+    const ids = await stage.push(...terms.map(() => ({})))
+    const worker = await stage.worker()
+    const claims = await worker.claims()
+    await worker.settle(...claims.map((claim, i) => waiting(claim, "dawn", terms[i])))
+    return { ids, worker }
+  }
+
+  const memo = async (stage: Stage, id: string, key = "wait:dawn") => (await stage.engine.memos(id)).get(key)
+
+  /** Lets the task wait once more. */
+  const waitAgain = async (worker: Actor, memo: string, more: Parameters<typeof waiting>[2] = {}) =>
+    worker.settle(waiting(await worker.take(), "dawn", { ...more, memo }))
+
+  describe("events", () => {
+    rule("wake every task that waits for them, and leave their payload verbatim", async (stage) => {
+      const { ids, worker } = await waiters(stage, {}, {})
+      expect(await stage.statuses(ids)).toEqual(["waiting", "waiting"])
+      expect(await stage.engine.send({ name: "dusk", payload: "1" })).toBe(0)
+      expect(await stage.engine.send({ name: "dawn", payload: '{"n":1.10, "e":[]}' })).toBe(2)
+      expect(await stage.statuses(ids)).toEqual(["pending", "pending"])
+      for (const id of ids) expect(await memo(stage, id)).toBe('{"event":{"n":1.10, "e":[]}}')
+      expect(idsOf(await worker.claims())).toEqual([...ids])
+      expect(await stage.engine.send({ name: "dawn", payload: "2" })).toBe(0)
+    })
+
+    rule("wake a task with a key only by the same key", async (stage) => {
+      const { ids } = await waiters(stage, { key: "7" }, { key: "8" }, {})
+      expect(await stage.engine.send({ name: "dawn", key: "7", payload: "1" })).toBe(2)
+      expect(await stage.statuses(ids)).toEqual(["pending", "waiting", "pending"])
+      expect(await stage.engine.send({ name: "dawn", payload: "2" })).toBe(0)
+      expect(await stage.status(ids[1]!)).toBe("waiting")
+    })
+
+    rule("that came before the wait count, from when the task was pushed on", async (stage) => {
+      await stage.engine.send({ name: "dawn", payload: '"too early"' })
+      await stage.pass(stage.soon)
+      const [id] = await stage.push({})
+      await stage.pass(stage.soon)
+      await stage.engine.send({ name: "dawn", payload: '"first"' })
+      await stage.engine.send({ name: "dawn", payload: '"second"' })
+      const worker = await stage.worker()
+      await worker.settle(waiting(await worker.take(), "dawn"))
+      expect(await stage.status(id)).toBe("pending")
+      expect(await memo(stage, id)).toBe('{"event":"first"}')
+    })
+
+    rule("are consumed once by each task, in their order", async (stage) => {
+      const { ids, worker } = await waiters(stage, { memo: "a" }, { memo: "a" })
+      await stage.engine.send({ name: "dawn", payload: "1" })
+      await stage.engine.send({ name: "dawn", payload: "2" })
+      await stage.engine.send({ name: "dawn", payload: "3" })
+      for (const _ of ids) {
+        const claim = await worker.take()
+        await worker.settle(waiting(claim, "dawn", { memo: "b" }))
+        const again = await worker.take()
+        expect(again.lease.id).toBe(claim.lease.id)
+        await worker.settle(waiting(again, "dawn", { memo: "c" }))
+        const last = await worker.take()
+        await worker.settle(waiting(last, "dawn", { memo: "d" }))
+      }
+      for (const id of ids) {
+        expect([...(await stage.engine.memos(id))]).toEqual([
+          ["a", '{"event":1}'],
+          ["b", '{"event":2}'],
+          ["c", '{"event":3}'],
+        ])
+        expect(await stage.status(id)).toBe("waiting")
+      }
+    })
+
+    rule("with a key are found though later ones with another key were consumed", async (stage) => {
+      const { ids, worker } = await waiters(stage, { key: "late", memo: "a" })
+      await stage.engine.send({ name: "dawn", key: "early", payload: "1" })
+      await stage.engine.send({ name: "dawn", key: "late", payload: "2" })
+      await waitAgain(worker, "b", { key: "early" })
+      expect([...(await stage.engine.memos(ids[0]!))]).toEqual([
+        ["a", '{"event":2}'],
+        ["b", '{"event":1}'],
+      ])
+    })
+
+    rule("that do not come in time: the task wakes with a timeout", async (stage) => {
+      const { ids, worker } = await waiters(stage, { until: { in: stage.soon } }, { until: { in: 60_000 } })
+      await stage.pass(2 * stage.soon)
+      expect(idsOf(await worker.claims())).toEqual([ids[0]!])
+      expect(await memo(stage, ids[0]!)).toBe('{"timeout":true}')
+      expect(await stage.status(ids[1]!)).toBe("waiting")
+      expect(await stage.engine.send({ name: "dawn", payload: "1" })).toBe(1)
+    })
+
+    rule("that come in time: the timeout is forgotten", async (stage) => {
+      const { ids, worker } = await waiters(stage, { until: { in: 2 * stage.soon } })
+      await stage.engine.send({ name: "dawn", payload: "1" })
+      const claim = await worker.take()
+      await stage.pass(3 * stage.soon)
+      await worker.tidy()
+      expect(await stage.status(ids[0]!)).toBe("running")
+      await worker.settle(completed(claim))
+      expect(await memo(stage, ids[0]!)).toBe('{"event":1}')
+    })
+
+    rule("claims say when the next wait times out", async (stage) => {
+      const { worker } = await waiters(stage, { until: { in: 5 * stage.soon } })
+      const { wakeIn } = await worker.claim()
+      expect(wakeIn).toBeGreaterThan(0)
+      expect(wakeIn).toBeLessThanOrEqual(5 * stage.soon)
+    })
+
+    rule("a wait keeps the counters: nothing is charged", async (stage) => {
+      const [id] = await stage.push({})
+      const worker = await stage.worker()
+      await worker.settle(retried(await worker.take(), { in: 0 }))
+      await worker.settle(waiting(await worker.take(), "dawn"))
+      await stage.engine.send({ name: "dawn", payload: "1" })
+      expect(await stage.state(id)).toMatchObject({ retryCount: 1, crashes: 0, postponements: 0 })
+      expect(await worker.take()).toMatchObject({ retryCount: 1 })
+    })
+
+    rule(
+      "do not wake a task that was cancelled while it waited",
+      async (stage) => {
+        const { ids } = await waiters(stage, {})
+        await stage.engine.revise({ ids }, { kind: "cancel", reason: "asked" })
+        expect(await stage.engine.send({ name: "dawn", payload: "1" })).toBe(0)
+        expect(await stage.status(ids[0]!)).toBe("cancelled")
+      },
+      "revise",
+    )
+
+    rule(
+      "are kept for 7 days, and no longer",
+      async (stage) => {
+        const [early, late] = await stage.push({}, {})
+        await stage.pass(1_000)
+        await stage.engine.send({ name: "dawn", payload: "1" })
+        const worker = await stage.worker()
+        const forget = {
+          completedFor: 1e12,
+          completedCount: 1e9,
+          spare: 0,
+          failedFor: 1e12,
+          outputBytes: 1e12,
+          queueCounts: {},
+        }
+        await stage.pass(6.9 * 86_400_000)
+        await worker.beat()
+        await stage.engine.prune(forget, 100)
+        await worker.settle(waiting(await worker.take(), "dawn"))
+        expect(await memo(stage, early)).toBe('{"event":1}')
+        await worker.settle(completed(await worker.take()))
+        await stage.pass(0.2 * 86_400_000)
+        await worker.beat()
+        await stage.engine.prune(forget, 100)
+        await worker.settle(waiting(await worker.take(), "dawn"))
+        expect(await stage.status(late)).toBe("waiting")
+      },
+      "time travel",
+    )
+  })
+}

@@ -1,0 +1,212 @@
+import { describe, expect } from "bun:test"
+import { defaultRetention, type Retention } from "../../../src/core/filter.ts"
+import { completed, failed } from "../../support/outcomes.ts"
+import { after, afterAny } from "./after.ts"
+import type { Stage } from "./stage.ts"
+import type { Suite } from "./suite.ts"
+
+const hour = 3_600_000
+const day = 24 * hour
+const everything: Retention = { ...defaultRetention, outputBytes: Number.MAX_SAFE_INTEGER }
+const nothing: Retention = { ...everything, completedFor: 0, failedFor: 0 }
+
+export function pruneRules(suite: Suite): void {
+  const rule = suite.needing("lookup", "time travel")
+
+  /** Completed tasks, one an hour, oldest first. */
+  const history = async (stage: Stage, count: number, queue = "default", data = "done") => {
+    const worker = await stage.worker({ queues: [queue] })
+    const ids: string[] = []
+    for (let i = 0; i < count; i++) {
+      ids.push(...(await stage.push({ queue })))
+      await worker.settle(completed(await worker.take(), data))
+      await stage.pass(hour)
+    }
+    return ids
+  }
+
+  const left = async (stage: Stage, ids: readonly string[]) => {
+    const statuses = await stage.statuses(ids)
+    return ids.filter((_, i) => statuses[i] !== "gone")
+  }
+
+  describe("prune", () => {
+    rule("removes completed tasks by age", async (stage) => {
+      const ids = await history(stage, 5)
+      const { pruned, more } = await stage.engine.prune({ ...everything, completedFor: 2.5 * hour }, 100)
+      expect({ pruned, more }).toEqual({ pruned: 3, more: false })
+      expect(await left(stage, ids)).toEqual(ids.slice(3))
+      expect(await stage.engine.count({})).toBe(2)
+    })
+
+    rule(
+      "removes failed ones by their own age, cancelled ones like completed ones",
+      async (stage) => {
+        const [bad, gone] = await stage.push({}, { queue: "elsewhere" })
+        const worker = await stage.worker()
+        await worker.settle(failed(await worker.take()))
+        await stage.engine.revise({ ids: [gone] }, { kind: "cancel", reason: "asked" })
+        await stage.pass(2 * day)
+        await stage.engine.prune({ ...everything, completedFor: day, failedFor: 3 * day }, 100)
+        expect(await stage.statuses([bad, gone])).toEqual(["failed", "gone"])
+        await stage.pass(2 * day)
+        await stage.engine.prune({ ...everything, completedFor: day, failedFor: 3 * day }, 100)
+        expect(await stage.statuses([bad, gone])).toEqual(["gone", "gone"])
+      },
+      "revise",
+    )
+
+    rule("never touches live tasks", async (stage) => {
+      const ids = await stage.push({}, { runAt: { in: 365 * day } }, {})
+      const worker = await stage.worker()
+      await worker.take()
+      await stage.pass(100 * day)
+      expect((await stage.engine.prune(nothing, 100)).pruned).toBe(0)
+      expect(await left(stage, ids)).toEqual([...ids])
+    })
+
+    rule("beyond the count removes the oldest", async (stage) => {
+      const ids = await history(stage, 6)
+      expect((await stage.engine.prune({ ...everything, completedCount: 4 }, 100)).pruned).toBe(2)
+      expect(await left(stage, ids)).toEqual(ids.slice(2))
+    })
+
+    rule("does not remove by count what is too young", async (stage) => {
+      const ids = await history(stage, 6)
+      const retention = { ...everything, completedCount: 0, spare: 2.5 * hour }
+      await stage.engine.prune(retention, 100)
+      expect(await left(stage, ids)).toEqual(ids.slice(4))
+    })
+
+    rule("counts what is left after the old ones have gone", async (stage) => {
+      const ids = await history(stage, 10)
+      const retention = { ...everything, completedFor: 5.5 * hour, completedCount: 5 }
+      await stage.engine.prune(retention, 100)
+      expect(await left(stage, ids)).toEqual(ids.slice(5))
+    })
+
+    rule("counts each queue for itself, some by a count of their own", async (stage) => {
+      const a = await history(stage, 4, "a")
+      const b = await history(stage, 4, "b")
+      const retention = { ...everything, completedCount: 3, queueCounts: { b: 1 } }
+      await stage.engine.prune(retention, 100)
+      expect(await left(stage, [...a, ...b])).toEqual([...a.slice(1), ...b.slice(3)])
+    })
+
+    rule("removes no more than the limit at once and says that there may be more", async (stage) => {
+      const ids = await history(stage, 7)
+      expect(await stage.engine.prune(nothing, 3)).toEqual({ pruned: 3, more: true })
+      expect(await left(stage, ids)).toEqual(ids.slice(3))
+      let { more } = await stage.engine.prune(nothing, 3)
+      while (more) ({ more } = await stage.engine.prune(nothing, 3))
+      expect(await stage.engine.count({})).toBe(0)
+    })
+
+    rule("over the byte budget removes the oldest results, and only as many as it must", async (stage) => {
+      const ids = await history(stage, 4, "default", "x".repeat(1_000))
+      expect((await stage.engine.prune({ ...everything, outputBytes: 2_500 }, 100)).pruned).toBe(2)
+      expect(await left(stage, ids)).toEqual(ids.slice(2))
+      expect((await stage.engine.prune({ ...everything, outputBytes: 2_500 }, 100)).pruned).toBe(0)
+    })
+
+    rule("keeps to the limit over the byte budget too", async (stage) => {
+      const ids = await history(stage, 6, "default", "x".repeat(1_000))
+      expect(await stage.engine.prune({ ...everything, outputBytes: 0 }, 2)).toEqual({
+        pruned: 2,
+        more: true,
+      })
+      expect(await left(stage, ids)).toEqual(ids.slice(2))
+    })
+
+    rule("counts output towards the budget, and what is forgotten no longer", async (stage) => {
+      const [id] = await stage.push({})
+      const worker = await stage.worker()
+      const claim = await worker.take()
+      const data = new Uint8Array(1_000)
+      for (let i = 0; i < 5; i++) {
+        const forget = i > 0 ? { forget: { from: (i - 1) * 1_000, to: i * 1_000 } } : {}
+        const note = { kind: "output", stream: "stdout", offset: i * 1_000, data, ...forget } as const
+        await worker.engine.report(claim.lease, [note])
+      }
+      await worker.settle(completed(claim, ""))
+      expect((await stage.engine.prune({ ...everything, outputBytes: 1_500 }, 100)).pruned).toBe(0)
+      expect((await stage.engine.prune({ ...everything, outputBytes: 500 }, 100)).pruned).toBe(1)
+      expect(await left(stage, [id])).toEqual([])
+    })
+
+    rule(
+      "does not count what deleted and retried tasks had kept",
+      async (stage) => {
+        const ids = await history(stage, 3, "default", "x".repeat(1_000))
+        await stage.engine.revise({ ids: [ids[1]!] }, { kind: "delete" })
+        await stage.engine.revise({ ids: [ids[2]!] }, { kind: "retry" })
+        expect((await stage.engine.prune({ ...everything, outputBytes: 1_000 }, 100)).pruned).toBe(0)
+      },
+      "revise",
+    )
+
+    rule(
+      "never removes parents of live dependents",
+      async (stage) => {
+        const [parent] = await history(stage, 1)
+        const [other] = await stage.push({ queue: "elsewhere" })
+        const [child] = await stage.push({ after: [...after(parent!), ...afterAny(other)] })
+        await stage.pass(100 * day)
+        const budget = { ...nothing, outputBytes: 0, completedCount: 0 }
+        expect((await stage.engine.prune(budget, 100)).pruned).toBe(0)
+        await stage.engine.revise({ ids: [child] }, { kind: "cancel", reason: "asked" })
+        await stage.pass(day)
+        expect((await stage.engine.prune(budget, 100)).pruned).toBe(2)
+      },
+      "after",
+      "revise",
+    )
+
+    rule(
+      "never removes parents whose end has not been told yet",
+      async (stage) => {
+        const [parent] = await stage.push({ queue: "parents" })
+        await stage.push(...Array.from({ length: 2_000 }, () => ({ after: after(parent) })))
+        const worker = await stage.worker({ queues: ["parents"] })
+        await worker.settle(completed(await worker.take()))
+        await stage.pass(100 * day)
+        await stage.engine.prune(nothing, 10_000)
+        await worker.tidy()
+        expect(await stage.engine.count({ status: ["pending"] })).toBe(2_000)
+      },
+      "after",
+    )
+
+    rule(
+      "never removes a task that still holds its unique key",
+      async (stage) => {
+        const [id] = await stage.push({ unique: { key: "k", for: 10 * day } })
+        const worker = await stage.worker()
+        await worker.settle(completed(await worker.take(), "x"))
+        await stage.pass(9 * day)
+        await stage.engine.prune({ ...nothing, outputBytes: 0, completedCount: 0 }, 100)
+        const { results } = await stage.engine.push([stage.task({ unique: { key: "k" } })])
+        expect(results).toEqual([{ id, outcome: "duplicate", by: "unique" }])
+        await stage.pass(2 * day)
+        await stage.engine.prune(nothing, 100)
+        expect(await left(stage, [id])).toEqual([])
+      },
+      "unique",
+    )
+
+    rule("takes everything with the task: its id, its output and its memos are free again", async (stage) => {
+      const [id] = await stage.push({})
+      const worker = await stage.worker()
+      const claim = await worker.take()
+      const output = { kind: "output", stream: "log", offset: 0, data: Buffer.from("x") } as const
+      await worker.engine.report(claim.lease, [{ kind: "memo", key: "m", value: "1" }, output])
+      await worker.settle(completed(claim, "y".repeat(5_000)))
+      await stage.pass(day)
+      await stage.engine.prune(nothing, 100)
+      await stage.push({ id })
+      expect(await stage.engine.output(id)).toEqual([])
+      expect((await stage.engine.memos(id)).size).toBe(0)
+      expect((await stage.state(id)).epoch).toBe(0)
+    })
+  })
+}

@@ -1,0 +1,12 @@
+import type { Random } from "../../src/core/clock.ts"
+
+/** Even and repeatable (mulberry32). */
+export function seeded(seed = 1): Random {
+  let state = seed
+  return () => {
+    state = (state + 0x6d2b79f5) | 0
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296
+  }
+}
