@@ -8,3 +8,13 @@ declare module "*.sh" {
   const text: string
   export default text
 }
+
+declare module "*.toml" {
+  const text: string
+  export default text
+}
+
+declare module "*.service" {
+  const text: string
+  export default text
+}

@@ -51,6 +51,8 @@ export interface Engine {
   readonly supports: Readonly<Record<Capability, boolean>>
   /** Where the tasks are, for messages; passwords redacted. */
   readonly location: string
+  /** Whether nobody but this user can write to the store: then a command found in it is our own and may run. */
+  readonly isPrivate: boolean
   /** How often a worker should beat and sweep here. */
   readonly cadence: { readonly beat: Millis; readonly sweep: Millis }
 
@@ -86,10 +88,10 @@ export interface Engine {
   leave(worker: WorkerRef): Promise<void>
 
   /**
-   * Resolves when a claim from `queues` may succeed, a cancel or an order waits for the worker, or `timeout` has
-   * passed. Spurious wake-ups are allowed, missed ones are not.
+   * Resolves when a claim from `queues` may succeed (`work`), when a cancel or an order waits for the worker's next beat
+   * (`orders`), or when `timeout` has passed. Spurious wake-ups are allowed, missed ones are not.
    */
-  wait(worker: WorkerRef, queues: readonly string[], timeout: Millis, signal: AbortSignal): Promise<void>
+  wait(worker: WorkerRef, queues: readonly string[], timeout: Millis, signal: AbortSignal): Promise<Wake>
 
   /**
    * Takes over the started and buffered tasks of dead workers: they are leased to the caller, and the core settles them.
@@ -201,6 +203,8 @@ export interface Claimed {
   /** Until something in the store becomes due; undefined when nothing is scheduled. */
   readonly wakeIn?: Millis
 }
+
+export type Wake = "work" | "orders" | "nothing"
 
 /** An outcome and what is left to tell of its run. */
 export interface Settlement {

@@ -99,7 +99,6 @@ export class SqliteEngine implements Engine {
     this.#store.close()
   }
 
-  /** Whether nobody but us can write to the store: commands found in it are then our own. */
   get isPrivate(): boolean {
     return isPrivate(this.#store.location)
   }
@@ -129,7 +128,7 @@ export class SqliteEngine implements Engine {
 
   async beat(worker: WorkerInfo, news?: BeatNews) {
     if (this.#store.isReplaced()) {
-      throw new TqError("io", `${this.#store.location.database} was deleted or replaced while in use`)
+      throw new TqError("missing", `${this.#store.location.database} was deleted or replaced while in use`)
     }
     this.#locks.hold(this.#store, worker.ref.id)
     return this.#write("lazy", (now) => beat(this.#store, worker, news, now))
@@ -141,7 +140,7 @@ export class SqliteEngine implements Engine {
   }
 
   async wait(worker: WorkerRef, queues: readonly string[], timeout: Millis, signal: AbortSignal) {
-    await waitForWork(this.#store, worker, queues, timeout, signal)
+    return waitForWork(this.#store, worker, queues, timeout, signal)
   }
 
   async sweep(worker: WorkerRef, limit: number) {

@@ -1,6 +1,6 @@
 /** Sleeps until a claim may succeed or an order waits for the worker. */
 import type { Millis } from "../../core/clock.ts"
-import type { WorkerRef } from "../engine.ts"
+import type { Wake, WorkerRef } from "../engine.ts"
 import { hasReady, untilDue } from "./claim.ts"
 import type { Store } from "./database.ts"
 import { hasOrders } from "./workers.ts"
@@ -14,7 +14,7 @@ export async function waitForWork(
   queues: readonly string[],
   timeout: Millis,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<Wake> {
   const deadline = store.clock.mono() + timeout
   const ring = new Doorbell(store, signal)
   try {
@@ -22,18 +22,20 @@ export async function waitForWork(
       const version = store.version()
       const now = store.clock.now()
       const due = queues.length > 0 ? untilDue(store, now) : undefined
-      if (due === 0 || hasReady(store, queues) || hasOrders(store, worker.id)) return
+      if (hasOrders(store, worker.id)) return "orders"
+      if (due === 0 || hasReady(store, queues)) return "work"
       const left = deadline - store.clock.mono()
       const sleep = Math.min(left, due ?? left)
-      if (sleep <= 0 || signal.aborted) return
+      if (sleep <= 0 || signal.aborted) return "nothing"
       const until = store.clock.mono() + sleep
       // The net: without a commit there is nothing to look for.
       while (!ring.rung && store.version() === version && !signal.aborted && store.clock.mono() < until) {
         await ring.sleep(Math.min(net, until - store.clock.mono()))
       }
       ring.rung = false
-      if (due !== undefined && sleep === due && store.clock.mono() >= until) return
+      if (due !== undefined && sleep === due && store.clock.mono() >= until) return "work"
     }
+    return "nothing"
   } finally {
     ring.close()
   }

@@ -1,0 +1,61 @@
+import { command } from "../src/cli/command.ts"
+import { Table } from "../src/cli/table.ts"
+import { redactUrl } from "../src/config.ts"
+
+interface Row {
+  readonly setting: string
+  readonly value: string
+  readonly origin: string
+}
+
+export default command({
+  name: "config",
+  description: "Show every setting, its value, and where it comes from.",
+  usage: ["tq config"],
+  examples: ["tq config", "TQ_URL=sqlite:./jobs.db tq config --json"],
+  flags: {},
+  operands: { min: 0, max: 0 },
+  run: async ({ session }) => {
+    const { config } = session
+    const rows: Row[] = [
+      { setting: "url", value: redactUrl(config.url.value), origin: config.url.origin },
+      { setting: "store", value: redactUrl(config.store.value ?? ""), origin: config.store.origin },
+      { setting: "namespace", value: config.namespace.value, origin: config.namespace.origin },
+      { setting: "passwordFile", value: config.passwordFile.value ?? "", origin: config.passwordFile.origin },
+      {
+        setting: "payloadLimit",
+        value: String(session.payloadLimit),
+        origin: config.file("payloadLimit").origin,
+      },
+    ]
+    for (const key of ["durability", "routes", "queues", "retention", "worker", "hooks"] as const) {
+      const { value, origin } = config.file(key)
+      rows.push(...flatten(key, value, origin))
+    }
+    if (session.json) for (const row of rows) session.printLine(JSON.stringify(row))
+    else {
+      new Table<Row>(session, [
+        { title: "SETTING", text: ({ setting }) => setting },
+        { title: "VALUE", text: ({ value }) => value },
+        { title: "ORIGIN", text: ({ origin }) => origin },
+      ]).print(rows)
+    }
+    return 0
+  },
+})
+
+/** One row for each leaf. */
+function flatten(setting: string, value: unknown, origin: string): Row[] {
+  if (value === undefined) return [{ setting, value: "", origin }]
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const isSecret = setting.startsWith("worker.env.")
+    return [
+      {
+        setting,
+        value: isSecret ? "***" : typeof value === "string" ? value : JSON.stringify(value),
+        origin,
+      },
+    ]
+  }
+  return Object.entries(value).flatMap(([key, item]) => flatten(`${setting}.${key}`, item, origin))
+}

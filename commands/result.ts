@@ -1,0 +1,48 @@
+import { command } from "../src/cli/command.ts"
+import { oneId } from "../src/cli/ids.ts"
+import { interruption } from "../src/cli/signals.ts"
+import { parseDuration } from "../src/core/duration.ts"
+import { TqError } from "../src/core/errors.ts"
+import { isEnd } from "../src/core/state.ts"
+import { viewJson, waitedExitCode } from "../src/core/view.ts"
+import type { StoredTask } from "../src/engine/engine.ts"
+import { awaitEnd, noSuchTask } from "../src/waiting/ends.ts"
+
+export default command({
+  name: "result",
+  description: "Print the result of a task, byte for byte.",
+  usage: ["tq result ID [--wait]"],
+  examples: [
+    "tq result 01JD8Q3T9V0000000000000000",
+    "tq result 01JD8Q3T9V0000000000000000 --wait --wait-timeout 1m",
+  ],
+  flags: {
+    wait: { type: "boolean", description: "wait for the end, and exit with the task's exit code" },
+    "wait-timeout": { type: "string", value: "DUR", description: "stop waiting after this long (exit 124)" },
+  },
+  operands: { min: 1, max: 1 },
+  run: async ({ flags, operands, session }) => {
+    const id = await oneId(operands)
+    const engine = await session.engine()
+    let task: StoredTask | undefined
+    if (flags.wait) {
+      const timeout = flags["wait-timeout"]
+      const interrupted = interruption()
+      const limit =
+        timeout === undefined ? [] : [AbortSignal.timeout(parseDuration(timeout, "--wait-timeout"))]
+      task = await awaitEnd(engine, id, AbortSignal.any([interrupted.signal, ...limit]))
+      if (!task) return interrupted.exitCode ?? 124
+    } else {
+      task = (await engine.get([id]))[0]
+      if (!task) throw noSuchTask(id)
+    }
+    const { state } = task
+    if (session.json) session.printLine(viewJson(task))
+    else if (state.status === "completed") session.print(state.result?.data ?? "")
+    else if (!isEnd(state.status))
+      throw new TqError("later", `${id} is ${state.status}: it has no result yet; --wait waits for it`)
+    else
+      session.warn(`${id} ${state.status}: ${state.failures.at(-1)?.message ?? state.reason ?? "no result"}`)
+    return flags.wait || state.status !== "completed" ? waitedExitCode(state) : 0
+  },
+})

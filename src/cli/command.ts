@@ -1,0 +1,63 @@
+/** What a verb of the command line is made of. `commands/` has one file for each. */
+import type { Session } from "./session.ts"
+
+export interface Flag {
+  readonly type: "boolean" | "string"
+  /** One character. */
+  readonly alias?: string
+  readonly description: string
+  /** What stands for the value in the help: `DUR`. */
+  readonly value?: string
+  /** May be given several times. */
+  readonly multiple?: true
+}
+
+export type Flags = Readonly<Record<string, Flag>>
+
+export type ParsedFlags<F extends Flags> = {
+  readonly [K in keyof F]: F[K]["type"] extends "boolean"
+    ? boolean
+    : F[K] extends { readonly multiple: true }
+      ? readonly string[]
+      : string | undefined
+}
+
+export interface Invocation<F extends Flags = Flags> {
+  readonly flags: ParsedFlags<F>
+  /** Positional arguments before `--`. */
+  readonly operands: readonly string[]
+  /** What follows `--`, verbatim; undefined without one. */
+  readonly argv: readonly string[] | undefined
+  readonly session: Session
+}
+
+export interface Command<F extends Flags = Flags> {
+  readonly name: string
+  readonly description: string
+  /** How it is called: `tq show ID`. */
+  readonly usage: readonly string[]
+  /** Two or three that work as they stand. */
+  readonly examples: readonly string[]
+  readonly flags: F
+  readonly operands: { readonly min: number; readonly max: number }
+  /** Takes what follows `--`. */
+  readonly takesArgv?: true
+  /** Said after an unknown flag or a surplus operand. */
+  readonly hint?: (args: readonly string[]) => string | undefined
+  /** @returns the exit code, 0 when undefined */
+  readonly run: (invocation: Invocation<F>) => Promise<number | undefined>
+}
+
+/** A verb with verbs of its own: `tq queue pause`. */
+export interface CommandGroup {
+  readonly name: string
+  readonly description: string
+  readonly subcommands: Readonly<Record<string, () => Promise<{ readonly default: Command }>>>
+  /** Runs when no subcommand is named. */
+  readonly fallback?: string
+}
+
+/** Checks the definition against its own flags, and then forgets their names: whoever dispatches does not know them. */
+export const command = <const F extends Flags>(definition: Command<F>): Command =>
+  definition as unknown as Command
+export const group = (definition: CommandGroup): CommandGroup => definition

@@ -1,0 +1,130 @@
+/** What a running command has at hand: settings, the engine, the streams. */
+import type { Config } from "../config.ts"
+import { loadConfig, redactUrl } from "../config.ts"
+import { type Clock, type Millis, type Random, systemClock, systemRandom } from "../core/clock.ts"
+import { parseDuration } from "../core/duration.ts"
+import { defaultPayloadLimit, payloadCeiling } from "../core/task.ts"
+import type { Engine } from "../engine/engine.ts"
+import { openEngine } from "../engine/open.ts"
+import type { ParsedFlags } from "./command.ts"
+import type { globalFlags } from "./globals.ts"
+import { isTerminal, type Paint, painter, wantsColour, write } from "./terminal.ts"
+
+/** One-shot commands give up on the engine after this long. */
+const defaultPatience: Millis = 10_000
+
+export class Session {
+  readonly json: boolean
+  readonly quiet: boolean
+  readonly clock: Clock = systemClock
+  readonly random: Random = systemRandom
+  readonly env = process.env
+  readonly #flags: ParsedFlags<typeof globalFlags>
+  #config: Config | undefined
+  #engine: Engine | undefined
+  #inProgress = false
+
+  constructor(flags: ParsedFlags<typeof globalFlags>) {
+    this.#flags = flags
+    this.json = flags.json
+    this.quiet = flags.quiet
+  }
+
+  get config(): Config {
+    this.#config ??= loadConfig(this.#given(), this.env, process.cwd(), (message) => this.talk(message))
+    return this.#config
+  }
+
+  #given() {
+    const { url, store, namespace, config, "password-file": passwordFile } = this.#flags
+    return {
+      ...(url !== undefined && { url }),
+      ...(store !== undefined && { store }),
+      ...(namespace !== undefined && { namespace }),
+      ...(config !== undefined && { config }),
+      ...(passwordFile !== undefined && { "password-file": passwordFile }),
+    }
+  }
+
+  /** The engine, opened on first use. */
+  async engine(): Promise<Engine> {
+    this.#engine ??= await this.connect()
+    return this.#engine
+  }
+
+  /** Another connection to the same store; the caller closes it. */
+  connect(): Promise<Engine> {
+    const { url, namespace } = this.config
+    const durability = this.config.file("durability").value
+    const patience = this.#flags["connect-timeout"]
+    return openEngine({
+      url: url.value,
+      namespace: namespace.value,
+      clock: this.clock,
+      random: this.random,
+      patience: patience === undefined ? defaultPatience : parseDuration(patience, "--connect-timeout"),
+      ...(durability && { durability }),
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.#engine?.close()
+    this.#engine = undefined
+  }
+
+  /** The store as messages name it. */
+  get location(): string {
+    return this.#engine?.location ?? redactUrl(this.config.url.value)
+  }
+
+  /** Bytes of a payload, and of a result. */
+  get payloadLimit(): number {
+    return Math.min(this.config.file("payloadLimit").value ?? defaultPayloadLimit, payloadCeiling)
+  }
+
+  /** Data: stdout. */
+  print(text: string | Uint8Array): void {
+    write(1, text)
+  }
+
+  printLine(text: string): void {
+    write(1, `${text}\n`)
+  }
+
+  printError(text: string | Uint8Array): void {
+    write(2, text)
+  }
+
+  /** Talk: stderr, unless --quiet. */
+  talk(message: string): void {
+    if (!this.quiet) write(2, `tq: ${message}\n`)
+  }
+
+  /** A remark that --quiet does not silence: something needs attention. */
+  warn(message: string): void {
+    write(2, `tq: ${message}\n`)
+  }
+
+  get paint(): Paint {
+    return painter(wantsColour(1, this.env, this.#flags["no-color"]))
+  }
+
+  get paintTalk(): Paint {
+    return painter(wantsColour(2, this.env, this.#flags["no-color"]))
+  }
+
+  get showsProgress(): boolean {
+    return !this.quiet && isTerminal(2)
+  }
+
+  /** Overwrites the line of progress. Only where `showsProgress`. */
+  progress(text: string): void {
+    write(2, `\r\u001b[K${text}`)
+    this.#inProgress = true
+  }
+
+  endProgress(): void {
+    if (this.#inProgress) write(2, "\n")
+    this.#inProgress = false
+  }
+}

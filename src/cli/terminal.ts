@@ -1,0 +1,70 @@
+/** The two streams of a command: stdout is data, stderr is talk. */
+import { writeSync } from "node:fs"
+
+/** Writes all of it now. A reader that has gone (`tq list | head`) ends the process quietly. */
+export function write(fd: 1 | 2, text: string | Uint8Array): void {
+  const bytes = typeof text === "string" ? Buffer.from(text) : text
+  let written = 0
+  while (written < bytes.byteLength) {
+    try {
+      written += writeSync(fd, bytes, written)
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException
+      if (code === "EPIPE") process.exit(0)
+      // A pipe that somebody made non-blocking is full: its reader needs a moment.
+      if (code !== "EAGAIN") throw error
+      Bun.sleepSync(1)
+    }
+  }
+}
+
+/** Lines gathered into few writes; `flush` before anything else is written. */
+export class LineWriter {
+  readonly #fd: 1 | 2
+  #lines: string[] = []
+  #length = 0
+
+  constructor(fd: 1 | 2) {
+    this.#fd = fd
+  }
+
+  line(text: string): void {
+    this.#lines.push(text, "\n")
+    this.#length += text.length
+    if (this.#length > 32_768) this.flush()
+  }
+
+  flush(): void {
+    if (this.#lines.length === 0) return
+    write(this.#fd, this.#lines.join(""))
+    this.#lines = []
+    this.#length = 0
+  }
+}
+
+export const isTerminal = (fd: 0 | 1 | 2): boolean =>
+  Boolean((fd === 0 ? process.stdin : fd === 1 ? process.stdout : process.stderr).isTTY)
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/** https://no-color.org, https://force-color.org; per stream. */
+export function wantsColour(fd: 1 | 2, env: Environment, noColour: boolean): boolean {
+  if (noColour || env.NO_COLOR) return false
+  if (env.FORCE_COLOR) return env.FORCE_COLOR !== "0"
+  return isTerminal(fd) && env.TERM !== "dumb"
+}
+
+const styles = { bold: 1, dim: 2, red: 31, green: 32, yellow: 33, blue: 34, cyan: 36 } as const
+export type Style = keyof typeof styles
+export type Paint = (style: Style, text: string) => string
+
+export const painter = (colour: boolean): Paint =>
+  colour ? (style, text) => `\u001b[${styles[style]}m${text}\u001b[0m` : (_, text) => text
+
+/** What a broker or a task wrote, made harmless for a terminal: control characters but tab become visible. */
+export const printable = (text: string): string =>
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+  text.replace(
+    /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g,
+    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  )

@@ -1,0 +1,41 @@
+/** Maps a URL to its engine. Each engine's code is loaded only when its URL asks for it. */
+import { resolve } from "node:path"
+import type { Clock, Millis, Random } from "../core/clock.ts"
+import { TqError } from "../core/errors.ts"
+import type { Engine } from "./engine.ts"
+
+export interface OpenOptions {
+  readonly url: string
+  readonly namespace: string
+  readonly clock: Clock
+  readonly random: Random
+  /** How long a call waits for the engine before it gives up. */
+  readonly patience: Millis
+  readonly durability?: "full"
+}
+
+/** Opens the engine that the URL names. Throws `config` for a URL that tq does not know, `unreachable` for a silent one. */
+export async function openEngine(options: OpenOptions): Promise<Engine> {
+  const engine = await engineFor(options)
+  await engine.open()
+  return engine
+}
+
+async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
+  const scheme = /^([a-z][a-z0-9+]*):/i.exec(url)?.[1]?.toLowerCase()
+  switch (scheme) {
+    case "sqlite": {
+      const { SqliteEngine } = await import("./sqlite/sqlite.ts")
+      return new SqliteEngine({ ...options, path: sqlitePath(url) })
+    }
+    default:
+      throw new TqError("config", `no engine for the URL ${JSON.stringify(url)}: write sqlite:PATH`)
+  }
+}
+
+/** `sqlite:PATH`, relative to the working directory, or `sqlite:///PATH`. */
+function sqlitePath(url: string): string {
+  const path = url.slice("sqlite:".length).replace(/^\/\/(?=\/)/, "")
+  if (path === "") throw new TqError("config", `${url} names no file: write sqlite:PATH`)
+  return resolve(path)
+}

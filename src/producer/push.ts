@@ -1,0 +1,73 @@
+/** Pushes one task, with every answer that the store can give turned into what the user should know. */
+import { TqError } from "../core/errors.ts"
+import { fromRecord, type Task, toRecord } from "../core/task.ts"
+import type { Engine, Pushed } from "../engine/engine.ts"
+import { noticeFor } from "./notice.ts"
+
+export interface Receipt {
+  readonly id: string
+  readonly isDuplicate: boolean
+  /** Why nobody will run it, as things stand. */
+  readonly notice: string | undefined
+}
+
+/** Refuses what the engine cannot do, before anything is written. */
+export function checkSupport(engine: Engine, task: Task): void {
+  const needs = [
+    ["unique", task.unique, "--unique"],
+    ["serial", task.serial, "--serial"],
+    ["after", task.after, "--after"],
+  ] as const
+  for (const [capability, value, flag] of needs) {
+    if (value !== undefined && !engine.supports[capability]) {
+      throw new TqError("unsupported", `${flag} is unsupported by ${engine.kind} without a store`)
+    }
+  }
+}
+
+export async function pushTask(engine: Engine, task: Task): Promise<Receipt> {
+  checkSupport(engine, task)
+  const { results, audiences } = await engine.push([toRecord(task)])
+  const pushed = results[0]!
+  await refuseIfWrong(engine, task, pushed)
+  const isDuplicate = pushed.outcome === "duplicate"
+  return {
+    id: pushed.id,
+    isDuplicate,
+    notice: isDuplicate ? undefined : noticeFor(task, audiences, engine.location),
+  }
+}
+
+/** Throws for an unknown parent, and for an id that is already there with other content. */
+export async function refuseIfWrong(engine: Engine, task: Task, pushed: Pushed): Promise<void> {
+  if (pushed.outcome === "refused") {
+    throw new TqError("missing", `--after: no task ${pushed.unknownParent} (it may have been pruned)`)
+  }
+  if (pushed.outcome !== "duplicate" || pushed.by !== "id") return
+  const [existing] = await engine.get([task.id])
+  if (existing && !isSame(fromRecord(existing.record), task)) {
+    throw new TqError(
+      "data",
+      `the id ${task.id} is taken by another task (${existing.record.name}): choose another id`,
+    )
+  }
+}
+
+/** Whether two pushes mean the same task: everything but the times, which differ from push to push. */
+function isSame(a: Task, b: Task): boolean {
+  const essence = ({ name, queue, payload, args, command }: Task) =>
+    JSON.stringify([
+      name,
+      queue,
+      payload,
+      args,
+      command && [command.argv, command.cwd, command.env, command.stdin],
+    ])
+  return essence(a) === essence(b)
+}
+
+/** `--require-worker`: throws unless a live worker will run it. */
+export async function requireWorker(engine: Engine, task: Task): Promise<void> {
+  const notice = noticeFor(task, await engine.workers(), engine.location)
+  if (notice !== undefined) throw new TqError("later", `not pushed: ${notice}`)
+}

@@ -1,0 +1,129 @@
+/** `push --wait`: follows one task to its end, its output streamed to ours. */
+import type { Session } from "../cli/session.ts"
+import { interruption } from "../cli/signals.ts"
+import type { Millis } from "../core/clock.ts"
+import { formatDuration } from "../core/duration.ts"
+import { messageOf, TqError } from "../core/errors.ts"
+import type { TaskId } from "../core/id.ts"
+import { isEnd } from "../core/state.ts"
+import { viewJson, waitedExitCode } from "../core/view.ts"
+import type { Chunk, Sighting, StoredTask } from "../engine/engine.ts"
+import { whyNotRunning } from "./why.ts"
+
+export interface StreamOptions {
+  readonly timeout: Millis | undefined
+  readonly cancelOnSignal: boolean
+}
+
+/** An unclaimed task is explained after this long. */
+const explainAfter: Millis = 5_000
+
+/** @returns the exit code of whoever waits */
+export async function waitAndStream(session: Session, id: TaskId, options: StreamOptions): Promise<number> {
+  const stop = new AbortController()
+  const interrupted = interruption(() => (options.cancelOnSignal ? void cancel(session, id) : stop.abort()))
+  const { timeout } = options
+  let timedOut = false
+  const timer =
+    timeout === undefined
+      ? undefined
+      : setTimeout(() => {
+          timedOut = true
+          stop.abort()
+        }, timeout)
+  const waiting = new Waiting(session)
+  try {
+    const last = await waiting.follow(id, stop.signal)
+    if (last && isEnd(last.state.status)) {
+      const code = waiting.finish(last)
+      return interrupted.exitCode ?? code
+    }
+    if (timedOut) {
+      session.warn(
+        `${id} has not ended within ${formatDuration(timeout!)}; it goes on: tq cancel ${id} ends it`,
+      )
+      return 124
+    }
+    if (interrupted.exitCode !== undefined) {
+      session.warn(`no longer waiting; ${id} goes on: tq cancel ${id} ends it`)
+      return interrupted.exitCode
+    }
+    throw new TqError("missing", `${id} was deleted`)
+  } catch (error) {
+    if (!(error instanceof TqError) || error.code === "missing") throw error
+    throw new TqError("detached", `the engine was lost while waiting, ${id} goes on: ${messageOf(error)}`)
+  } finally {
+    clearTimeout(timer)
+    waiting.close()
+    interrupted.stop()
+  }
+}
+
+async function cancel(session: Session, id: TaskId): Promise<void> {
+  const engine = await session.engine()
+  await engine.revise({ ids: [id] }, { kind: "cancel", reason: "cancelled" })
+}
+
+class Waiting {
+  readonly #session: Session
+  #task: StoredTask | undefined
+  #streamed = false
+  #explainTimer: Timer | undefined
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  async follow(id: TaskId, signal: AbortSignal): Promise<StoredTask | undefined> {
+    const engine = await this.#session.engine()
+    this.#explainTimer = setTimeout(() => void this.#explain(), explainAfter)
+    for await (const sighting of engine.follow(id, { output: true }, signal)) {
+      if (sighting.kind === "gone") return undefined
+      this.#see(sighting)
+    }
+    return this.#task
+  }
+
+  #see(sighting: Exclude<Sighting, { kind: "gone" }>): void {
+    if (sighting.kind === "output") this.#copy(sighting.chunk)
+    else this.#task = sighting.task
+  }
+
+  /** With --json both streams go to stderr: stdout is for the object. */
+  #copy({ stream, data }: Chunk): void {
+    this.#streamed = true
+    if (stream === "stdout" && !this.#session.json) this.#session.print(data)
+    else this.#session.printError(data)
+  }
+
+  async #explain(): Promise<void> {
+    if (!this.#task || this.#task.state.epoch > 0) return
+    const why = await whyNotRunning(await this.#session.engine(), this.#task, this.#session.clock.now())
+    this.#session.talk(why)
+  }
+
+  /** Prints what is left to print. @returns the task's exit code */
+  finish({ record, state }: StoredTask): number {
+    if (this.#session.json) this.#session.printLine(viewJson({ record, state }))
+    else if (state.status === "completed") this.#printResult(state.result?.data, state.result?.exitCode)
+    else this.#tellFailure(record.id, state)
+    return waitedExitCode(state)
+  }
+
+  /** A process has written its result as it went; a handler in a runner returns it at the end. */
+  #printResult(data: string | Uint8Array | undefined, exitCode: number | undefined): void {
+    if (data === undefined || (exitCode !== undefined && this.#streamed)) return
+    this.#session.print(data)
+    if (typeof data === "string" && exitCode === undefined) this.#session.print("\n")
+  }
+
+  #tellFailure(id: TaskId, state: StoredTask["state"]): void {
+    const failure = state.failures.at(-1)
+    const why = state.status === "failed" && failure ? failure.message : state.reason
+    this.#session.talk(`${id} ${state.status}${why ? `: ${why}` : ""}`)
+  }
+
+  close(): void {
+    clearTimeout(this.#explainTimer)
+  }
+}

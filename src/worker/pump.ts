@@ -1,0 +1,222 @@
+/**
+ * The claim loop: settles what has ended and claims for the free slots, both in one round trip.
+ *
+ * Beside it runs the listener, one outstanding `wait`: it wakes the pump when a claim may succeed, and the heartbeat when an
+ * order waits. While every slot is taken it listens for orders only.
+ */
+import type { Claim } from "../core/claim.ts"
+import type { Clock, Millis, Random } from "../core/clock.ts"
+import { messageOf, TqError } from "../core/errors.ts"
+import type { Demand, Settled, Settlement, Wake } from "../engine/engine.ts"
+import type { Link } from "./link.ts"
+import { orderOf, type ServedQueue } from "./serving.ts"
+
+export interface PumpOptions {
+  readonly link: Link
+  readonly clock: Clock
+  readonly random: Random
+  readonly queues: () => readonly ServedQueue[]
+  /** How many more tasks could start now; 0 while the worker stops, drains or rests. */
+  readonly freeSlots: () => number
+  readonly start: (claim: Claim) => void
+  /** An end was accepted by the store. */
+  readonly settled: (settlement: Settlement) => void
+  /** It was refused: the lease was gone. */
+  readonly lost: (settlement: Settlement) => void
+  /** The store took this worker for dead, or knows a later session of it. */
+  readonly fenced: () => void
+  readonly ordered: () => void
+  /** The store does not answer or cannot write: said once, until it is over. */
+  readonly trouble: (message: string | undefined) => void
+}
+
+/** Bodies claimed at once. */
+const claimBytes = 32 << 20
+/** Outcomes written at once. */
+const settleBatch = 500
+/** A stopping worker does not wait longer for a store that takes no results: as a dead worker's, its tasks return. */
+const partingPatience: Millis = 10_000
+/** A plain claim at least this often, whatever the wake-up says. */
+const claimEvery: Millis = 5_000
+
+export class Pump {
+  readonly #options: PumpOptions
+  readonly #outbox: Settlement[] = []
+  #hungry = true
+  #troubledSince: Millis | undefined
+  /** Monotonic: when something in the store becomes due, as the last claim said. */
+  #dueAt: Millis | undefined
+  #poked: (() => void) | undefined
+  #isPoked = false
+  #isClosed = false
+  #turned = Promise.withResolvers<void>()
+  #armed: { readonly forWork: boolean; readonly abort: AbortController } | undefined
+  /** Monotonic time of the last turn: the watchdog's proof that the loop lives. */
+  lastTurn: Millis
+  /** Found nothing at the last claim. */
+  foundNothing = false
+
+  constructor(options: PumpOptions) {
+    this.#options = options
+    this.lastTurn = options.clock.mono()
+  }
+
+  /** Settlements not yet accepted. */
+  get backlog(): number {
+    return this.#outbox.length
+  }
+
+  submit(settlement: Settlement): void {
+    this.#outbox.push(settlement)
+    this.poke()
+  }
+
+  /** Something changed that the loop should look at. */
+  poke(): void {
+    this.#isPoked = true
+    this.#poked?.()
+  }
+
+  /** A claim may succeed now. */
+  lookForWork(): void {
+    this.#hungry = true
+    this.poke()
+  }
+
+  /** Runs until `close`, and then until everything is settled. Rejects when the store is gone for good. */
+  async run(): Promise<void> {
+    const listening = this.#listen()
+    try {
+      while (!this.#isClosed || this.#outbox.length > 0) {
+        await this.#turn()
+        this.lastTurn = this.#options.clock.mono()
+        const { resolve } = this.#turned
+        this.#turned = Promise.withResolvers()
+        resolve()
+      }
+    } finally {
+      this.#isClosed = true
+      this.#armed?.abort.abort()
+      this.#turned.resolve()
+      await listening
+    }
+  }
+
+  close(): void {
+    this.#isClosed = true
+    this.#armed?.abort.abort()
+    this.poke()
+  }
+
+  async #turn(): Promise<void> {
+    const free = this.#isClosed ? 0 : this.#options.freeSlots()
+    const wantsWork = free > 0
+    if (wantsWork && this.#armed && !this.#armed.forWork) this.#armed.abort.abort()
+    if (this.#outbox.length === 0 && !(wantsWork && this.#hungry)) {
+      await this.#rest()
+      return
+    }
+    const batch = this.#outbox.splice(0, settleBatch)
+    try {
+      this.#heed(await this.#exchange(batch, free), batch, free)
+      this.#options.trouble(undefined)
+      this.#troubledSince = undefined
+    } catch (error) {
+      this.#outbox.unshift(...batch)
+      this.#troubledSince ??= this.#options.clock.mono()
+      const isTooLate = this.#isClosed && this.#options.clock.mono() - this.#troubledSince > partingPatience
+      if (!isPassing(error) || isTooLate) throw error
+      this.#options.trouble(messageOf(error))
+      await Bun.sleep(250 + 750 * this.#options.random())
+    }
+  }
+
+  #exchange(batch: Settlement[], free: number): Promise<Settled> {
+    const { engine, ref } = this.#options.link
+    const demand = free > 0 ? this.#demand(free) : undefined
+    if (batch.length > 0 || !demand) return engine.settle(ref, batch, demand)
+    return engine.claim(ref, demand).then((claimed) => ({ ...claimed, lost: [] }))
+  }
+
+  #demand(free: number): Demand {
+    const names = orderOf(this.#options.queues(), this.#options.random)
+    return {
+      queues: names.map((name) => ({ name, limit: free })),
+      limit: free,
+      starting: free,
+      bytes: claimBytes,
+    }
+  }
+
+  #heed(reply: Settled, batch: Settlement[], free: number): void {
+    const lost = new Set(reply.lost)
+    for (const settlement of batch) {
+      const { lease } = settlement.outcome
+      const isLost =
+        lost.size > 0 && [...lost].some(({ id, epoch }) => id === lease.id && epoch === lease.epoch)
+      if (isLost) this.#options.lost(settlement)
+      else this.#options.settled(settlement)
+    }
+    if (reply.standing !== "live") {
+      this.#options.fenced()
+      return
+    }
+    if (free > 0) {
+      this.#dueAt = reply.wakeIn === undefined ? undefined : this.#options.clock.mono() + reply.wakeIn
+      this.#hungry = reply.claims.length > 0 || reply.wakeIn === 0
+      this.foundNothing = reply.claims.length === 0 && reply.wakeIn !== 0
+    }
+    for (const claim of reply.claims) this.#options.start(claim)
+  }
+
+  async #rest(): Promise<void> {
+    if (!this.#isPoked) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, claimEvery)
+        this.#poked = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+      this.#poked = undefined
+    }
+    // A rest that nobody ended was long enough for a plain claim.
+    if (!this.#isPoked) this.#hungry = true
+    this.#isPoked = false
+  }
+
+  async #listen(): Promise<void> {
+    while (!this.#isClosed) {
+      const forWork = this.#options.freeSlots() > 0
+      const abort = new AbortController()
+      this.#armed = { forWork, abort }
+      try {
+        const wake = await this.#wait(forWork, abort.signal)
+        if (wake === "orders") this.#options.ordered()
+        else if (forWork && !abort.signal.aborted) this.#hungry = true
+      } catch (error) {
+        // The pump's own calls meet the same trouble and tell of it.
+        if (!(error instanceof TqError)) throw error
+        await Bun.sleep(500)
+      }
+      this.#armed = undefined
+      if (this.#isClosed) return
+      // Not again before the pump has looked: a wait for what is already there returns at once.
+      const turned = this.#turned.promise
+      this.poke()
+      await turned
+    }
+  }
+
+  #wait(forWork: boolean, signal: AbortSignal): Promise<Wake> {
+    const { engine, ref } = this.#options.link
+    const names = forWork ? this.#options.queues().map(({ name }) => name) : []
+    const untilDue =
+      this.#dueAt === undefined ? claimEvery : Math.max(0, this.#dueAt - this.#options.clock.mono())
+    return engine.wait(ref, names, Math.min(claimEvery, forWork ? untilDue : claimEvery), signal)
+  }
+}
+
+/** Troubles that end by themselves; the results are kept until the store takes them. */
+const isPassing = (error: unknown): boolean =>
+  error instanceof TqError && (error.code === "unreachable" || error.code === "io" || error.code === "later")

@@ -1,0 +1,73 @@
+/**
+ * The socket at which a task reaches its worker (`TQ_SOCKET`): `tq progress` and `tq later`. One line of JSON in, one out, in a
+ * folder that only this user may enter.
+ *
+ *     {"task":"01J…","progress":{"fraction":0.5,"message":"half"}}   → {"ok":true}
+ *     {"task":"01J…","later":30000}                                  → {"ok":true}
+ */
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import type { UnixSocketListener } from "bun"
+import type { Millis } from "../core/clock.ts"
+import type { TaskId } from "../core/id.ts"
+import { isObject } from "../core/json.ts"
+import type { Progress } from "../core/state.ts"
+
+/** @returns whether the task runs here */
+export interface SocketListener {
+  progress(task: TaskId, progress: Progress): boolean
+  later(task: TaskId, delay: Millis): boolean
+}
+
+/** No message of ours is longer. */
+const longestLine = 8_192
+
+export class TaskSocket {
+  readonly path: string
+  readonly #folder: string
+  readonly #server: UnixSocketListener<{ buffered: string }>
+
+  constructor(listener: SocketListener) {
+    // mkdtemp makes the folder 0700. The path must stay under the 108 bytes of sun_path (unix(7)).
+    this.#folder = mkdtempSync(join(tmpdir(), "tq-"))
+    this.path = join(this.#folder, "socket")
+    this.#server = Bun.listen<{ buffered: string }>({
+      unix: this.path,
+      socket: {
+        open(socket) {
+          socket.data = { buffered: "" }
+        },
+        data(socket, bytes) {
+          const lines = (socket.data.buffered + bytes.toString()).split("\n")
+          socket.data.buffered = lines.pop() ?? ""
+          for (const line of lines) socket.write(`${JSON.stringify({ ok: heed(listener, line) })}\n`)
+          if (socket.data.buffered.length > longestLine) socket.end()
+        },
+      },
+    })
+  }
+
+  close(): void {
+    this.#server.stop(true)
+    rmSync(this.#folder, { recursive: true, force: true })
+  }
+}
+
+function heed(listener: SocketListener, line: string): boolean {
+  let message: unknown
+  try {
+    message = JSON.parse(line)
+  } catch {
+    return false
+  }
+  if (!isObject(message) || typeof message.task !== "string") return false
+  if (typeof message.later === "number") return listener.later(message.task, message.later)
+  const { progress } = message
+  if (!isObject(progress) || typeof progress.fraction !== "number") return false
+  const text = typeof progress.message === "string" ? progress.message : undefined
+  return listener.progress(message.task, {
+    fraction: progress.fraction,
+    ...(text !== undefined && { message: text }),
+  })
+}

@@ -1,0 +1,75 @@
+/** What a worker says on stderr: one line per task start and end, and remarks. */
+import type { Claim } from "../core/claim.ts"
+import type { Clock, Millis } from "../core/clock.ts"
+import { humanDuration } from "../core/duration.ts"
+import { unreachable } from "../core/errors.ts"
+import { attemptOf } from "../core/state.ts"
+import type { Outcome } from "../core/transition.ts"
+
+export interface Talk {
+  started(claim: Claim): void
+  /** @param ran how long, from start to end */
+  ended(claim: Claim, outcome: Outcome, ran: Millis): void
+  /** The end was refused: the task had been cancelled, or was somebody else's by then. */
+  lost(id: string, why: string): void
+  remark(message: string): void
+}
+
+export const silent: Talk = { started() {}, ended() {}, lost() {}, remark() {} }
+
+/** For people: `tq: 01J… resize completed in 1.2s`. */
+export function plainTalk(write: (line: string) => void): Talk {
+  return {
+    started: ({ lease, record, ...counters }) =>
+      write(`tq: ${lease.id} ${record.name} started, attempt ${attemptOf(counters)}\n`),
+    ended: ({ lease, record }, outcome, ran) =>
+      write(`tq: ${lease.id} ${record.name} ${wordsFor(outcome)} after ${humanDuration(ran)}\n`),
+    lost: (id, why) => write(`tq: ${id} ${why}\n`),
+    remark: (message) => write(`tq: ${message}\n`),
+  }
+}
+
+/** One JSON object a line, for log collectors. */
+export function jsonTalk(write: (line: string) => void, clock: Clock): Talk {
+  const say = (event: string, fields: object) =>
+    write(`${JSON.stringify({ at: new Date(clock.now()).toISOString(), event, ...fields })}\n`)
+  return {
+    started: ({ lease, record, ...counters }) =>
+      say("started", { id: lease.id, name: record.name, queue: record.queue, attempt: attemptOf(counters) }),
+    ended: ({ lease, record }, outcome, ran) =>
+      say("ended", {
+        id: lease.id,
+        name: record.name,
+        queue: record.queue,
+        status: outcome.to,
+        reason:
+          "failure" in outcome ? outcome.failure.kind : "reason" in outcome ? outcome.reason : undefined,
+        message: "failure" in outcome ? outcome.failure.message : undefined,
+        ms: Math.round(ran),
+      }),
+    lost: (id, why) => say("lost", { id, why }),
+    remark: (message) => say("remark", { message }),
+  }
+}
+
+function wordsFor(outcome: Outcome): string {
+  switch (outcome.to) {
+    case "completed":
+      return "completed"
+    case "scheduled": {
+      const soon = "in" in outcome.when ? ` in ${humanDuration(outcome.when.in)}` : ""
+      if (outcome.charge === "retry") return `failed (${outcome.failure.message}), retry${soon},`
+      return outcome.reason === "unserved" ? `is not served here, again${soon},` : `postponed${soon}`
+    }
+    case "pending":
+      return outcome.charge === "crash" ? `crashed (${outcome.failure.message})` : "given back"
+    case "failed":
+      return `failed for good (${outcome.failure.message})`
+    case "cancelled":
+      return `cancelled (${outcome.reason})`
+    case "waiting":
+      return `waits for ${outcome.event}`
+    default:
+      return unreachable(outcome)
+  }
+}
