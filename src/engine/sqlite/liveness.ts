@@ -17,7 +17,7 @@ export interface HeldLock {
 export function holdLock(path: string): HeldLock {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const handle = new Database(path, { create: true, readwrite: true })
-  handle.run("BEGIN EXCLUSIVE")
+  lock(handle)
   // The closure keeps the handle referenced: the collector would close it and drop the lock.
   return {
     release() {
@@ -25,6 +25,12 @@ export function holdLock(path: string): HeldLock {
       forgetLock(path)
     },
   }
+}
+
+function lock(handle: Database): void {
+  // Nothing is ever written; a journal beside the lock would stay behind when its holder is killed.
+  handle.run("PRAGMA journal_mode = MEMORY")
+  handle.run("BEGIN EXCLUSIVE")
 }
 
 /** Whether some process holds the lock. A missing file means that none does. */
@@ -36,7 +42,7 @@ export function isHeld(path: string): boolean {
     return false
   }
   try {
-    probe.run("BEGIN EXCLUSIVE")
+    lock(probe)
     return false
   } catch (error) {
     return (error as { code?: string }).code === "SQLITE_BUSY"
