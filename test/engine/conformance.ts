@@ -1,7 +1,7 @@
 /**
  * The one conformance suite: what every engine must do, written only against the contract in `src/engine/engine.ts`. It
  * never reads a raw table or key. A store's test file says how to get an empty store (`Harness`); rules that need what
- * the engine does not support are skipped by name, and its refusals are tested instead.
+ * the engine does not support are left out and counted, and its refusals are tested instead.
  */
 import { describe } from "bun:test"
 import { afterRules } from "./conformance/after.ts"
@@ -13,8 +13,10 @@ import { eventRules } from "./conformance/events.ts"
 import { fenceRules } from "./conformance/fence.ts"
 import { followRules } from "./conformance/follow.ts"
 import { lookRules } from "./conformance/look.ts"
+import { processRules } from "./conformance/processes.ts"
 import { pruneRules } from "./conformance/prune.ts"
 import { pushRules } from "./conformance/push.ts"
+import { refusalRules } from "./conformance/refusals.ts"
 import { reportRules } from "./conformance/report.ts"
 import { reviseRules } from "./conformance/revise.ts"
 import { revivalRules } from "./conformance/revival.ts"
@@ -48,11 +50,14 @@ const topics = [
   lookRules,
   reviseRules,
   cronRules,
+  processRules,
+  refusalRules,
 ]
 
 export function conformance(name: string, harness: Harness): void {
   describe(name, () => {
     const suite = new Suite(harness)
     for (const topic of topics) topic(suite)
+    suite.sayWhatIsLeftOut()
   })
 }

@@ -37,6 +37,7 @@ export async function sqliteGround(): Promise<SqliteGround> {
 export const sqliteHarness: Harness = {
   supports: sqliteEngine("unopened").supports,
   timeTravel: true,
+  processes: true,
   soon: 1_000,
   start: sqliteGround,
 }

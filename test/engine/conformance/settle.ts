@@ -195,6 +195,17 @@ export function settleRules(suite: Suite): void {
       )
     })
 
+    rule("carries the counters from run to run, each charged for itself", async (stage) => {
+      await stage.push({})
+      const worker = await stage.worker()
+      await worker.settle(retried(await worker.take(), { in: 0 }))
+      await worker.settle(crashed(await worker.take()))
+      await worker.settle(postponed(await worker.take(), { in: 0 }))
+      await worker.settle(retried(await worker.take(), { in: 0 }))
+      await worker.settle(returned(await worker.take()))
+      expect(await worker.take()).toMatchObject({ retryCount: 2, crashes: 1, postponements: 1 })
+    })
+
     rule("settles and claims in one call", async (stage) => {
       const [first, second] = await stage.push({}, {})
       const worker = await stage.worker()

@@ -13,6 +13,8 @@ export interface Harness {
   readonly supports: Engine["supports"]
   /** Whether days can go by at once. Where not, `pass` takes as long as it says, and rules about long spans are left out. */
   readonly timeTravel: boolean
+  /** Whether `peer.ts` can open such a store in a process of its own. */
+  readonly processes: boolean
   /** A span long enough that nothing falls due by accident, short enough to let it go by. */
   readonly soon: Millis
   /** An empty store. */

@@ -1,30 +1,38 @@
-/** Registers rules. What a store cannot do is skipped by name, never silently. */
+/** Registers rules. What a store cannot do is left out, and the report says how many rules for want of what. */
 import { test } from "bun:test"
 import type { Capability } from "../../../src/engine/engine.ts"
 import { type Harness, Stage } from "./stage.ts"
 
-export type Need = Capability | "time travel"
+export type Need = Capability | "time travel" | "processes"
 
 type Play = (stage: Stage) => Promise<void>
 
 export class Suite {
   readonly harness: Harness
+  readonly #leftOut = new Map<string, number>()
 
   constructor(harness: Harness) {
     this.harness = harness
   }
 
   lacks(need: Need): boolean {
-    return need === "time travel" ? !this.harness.timeTravel : !this.harness.supports[need]
+    if (need === "time travel") return !this.harness.timeTravel
+    return need === "processes" ? !this.harness.processes : !this.harness.supports[need]
   }
 
   /** A function that registers rules of stores with these capabilities. */
   needing(...needs: Need[]) {
     return (title: string, play: Play, ...more: Need[]): void => {
       const lacking = [...needs, ...more].filter((need) => this.lacks(need))
-      if (lacking.length > 0) test.skip(`${title} [not here: ${lacking.join(", ")}]`, () => {})
+      const [first] = lacking
+      if (first) this.#leftOut.set(first, (this.#leftOut.get(first) ?? 0) + 1)
       else test(title, () => this.#play(play), 20_000)
     }
+  }
+
+  /** Says what was left out: one skipped test for each thing that is lacking. */
+  sayWhatIsLeftOut(): void {
+    for (const [need, count] of this.#leftOut) test.skip(`${count} rules that need: ${need}`, () => {})
   }
 
   async #play(play: Play): Promise<void> {
