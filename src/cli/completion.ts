@@ -27,22 +27,18 @@ export async function completer(): Promise<RootCommand> {
       }
     }
   }
-  root.commands
-    .get("completion")
-    ?.argument("shell", (complete) => ["bash", "zsh", "fish"].forEach((shell) => complete(shell, "")))
+  root.commands.get("completion")?.argument("shell", offer(["bash", "zsh", "fish"]))
   return root
+}
+
+const offer = (words: readonly string[]) => (complete: (value: string, description: string) => void) => {
+  for (const word of words) complete(word, "")
 }
 
 function addFlags(tab: TabCommand, command: Command): void {
   for (const [name, flag] of Object.entries({ ...command.flags, ...globalFlags })) {
     const alias = "alias" in flag ? flag.alias : undefined
     if (flag.type === "boolean") tab.option(name, flag.description, alias)
-    else
-      tab.option(
-        name,
-        flag.description,
-        (complete) => values[name]?.forEach((value) => complete(value, "")),
-        alias,
-      )
+    else tab.option(name, flag.description, offer(values[name] ?? []), alias)
   }
 }

@@ -63,8 +63,8 @@ export const painter = (colour: boolean): Paint =>
 
 /** What a broker or a task wrote, made harmless for a terminal: control characters but tab become visible. */
 export const printable = (text: string): string =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   text.replace(
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
     /[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g,
     (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, "0")}`,
   )
