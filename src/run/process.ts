@@ -2,8 +2,8 @@
  * One child process in a process group of its own, so that a signal reaches its grandchildren too. Waiting follows the exit
  * status: a grandchild that keeps the pipes open delays nobody for more than two seconds.
  */
-import type { Subprocess } from "bun"
 import type { Millis } from "../core/clock.ts"
+import { closeEnd, openPipe, type Pipe } from "./pipe.ts"
 
 export interface ProcessSpec {
   /** Absolute. */
@@ -28,48 +28,69 @@ export interface RunningProcess {
   signal(signal: NodeJS.Signals): void
 }
 
+export type Sink = (stream: "stdout" | "stderr", chunk: Uint8Array) => void
+
 /** How long pipes may stay open after the exit. */
 const drainFor: Millis = 2_000
 
-/** Throws what `spawn` throws: EAGAIN, EMFILE, E2BIG, ENOEXEC, … */
-export function startProcess(
-  spec: ProcessSpec,
-  sink: (stream: "stdout" | "stderr", chunk: Uint8Array) => void,
-): RunningProcess {
-  const child = Bun.spawn({
-    cmd: [spec.program, ...spec.argv.slice(1)],
-    argv0: spec.argv[0]!,
-    cwd: spec.cwd,
-    env: spec.env,
-    stdin: spec.stdin ?? "ignore",
-    stdout: "pipe",
-    stderr: "pipe",
-    // setsid: a new session, hence a new process group with the child's pid as its id.
-    detached: true,
+/** Throws what spawn throws: EAGAIN, EMFILE, E2BIG, ENOEXEC, … */
+export function startProcess(spec: ProcessSpec, sink: Sink): RunningProcess {
+  const pipes = openPipes()
+  const child = spawnWith(spec, pipes)
+  const drains = (["stdout", "stderr"] as const).map((stream, index) => {
+    const source = pipes ? Bun.file(pipes[index]![0]).stream() : (child[stream] as ReadableStream<Uint8Array>)
+    return new Drain(source, pipes?.[index]![0], (chunk) => sink(stream, chunk))
   })
-  const signal = (name: NodeJS.Signals) => signalGroup(child.pid, name)
-  return { pid: child.pid, ended: end(child, sink), signal }
+  return {
+    pid: child.pid,
+    ended: end(child, drains),
+    signal: (name) => signalGroup(child.pid, name),
+  }
 }
 
-type Child = Subprocess<"ignore" | Uint8Array, "pipe", "pipe">
+function openPipes(): readonly [Pipe, Pipe] | undefined {
+  const stdout = openPipe()
+  if (!stdout) return undefined
+  try {
+    return [stdout, openPipe()!]
+  } catch (error) {
+    stdout.forEach(closeEnd)
+    throw error
+  }
+}
 
-async function end(
-  child: Child,
-  sink: (stream: "stdout" | "stderr", chunk: Uint8Array) => void,
-): Promise<Exit> {
-  const stdout = new Drain(child.stdout, (chunk) => sink("stdout", chunk))
-  const stderr = new Drain(child.stderr, (chunk) => sink("stderr", chunk))
+function spawnWith(spec: ProcessSpec, pipes: readonly [Pipe, Pipe] | undefined) {
+  try {
+    return Bun.spawn({
+      cmd: [spec.program, ...spec.argv.slice(1)],
+      argv0: spec.argv[0]!,
+      cwd: spec.cwd,
+      env: spec.env,
+      stdin: spec.stdin ?? "ignore",
+      stdout: pipes ? pipes[0][1] : "pipe",
+      stderr: pipes ? pipes[1][1] : "pipe",
+      // setsid: a new session, hence a new process group with the child's pid as its id.
+      detached: true,
+    })
+  } catch (error) {
+    for (const [readEnd] of pipes ?? []) closeEnd(readEnd)
+    throw error
+  } finally {
+    for (const [, writeEnd] of pipes ?? []) closeEnd(writeEnd)
+  }
+}
+
+async function end(child: ReturnType<typeof spawnWith>, drains: readonly Drain[]): Promise<Exit> {
   await child.exited
-  if (!stdout.isDone || !stderr.isDone) {
+  if (drains.some(({ isDone }) => !isDone)) {
     const patience = Promise.withResolvers<void>()
     const timer = setTimeout(patience.resolve, drainFor)
-    await Promise.race([Promise.all([stdout.done, stderr.done]), patience.promise])
+    await Promise.race([Promise.all(drains.map(({ done }) => done)), patience.promise])
     clearTimeout(timer)
   }
   // What is left of the group would run on with nobody to limit or cancel it.
   signalGroup(child.pid, "SIGKILL")
-  stdout.giveUp()
-  stderr.giveUp()
+  for (const drain of drains) drain.giveUp()
   return { code: child.signalCode === null ? child.exitCode : null, signal: nameOf(child.signalCode) }
 }
 
@@ -77,13 +98,20 @@ async function end(
 const nameOf = (signal: NodeJS.Signals | number | null): string | null =>
   typeof signal === "number" ? `SIG${signal}` : signal
 
+/** Reads one stream to its end. */
 class Drain {
   isDone = false
   readonly done: Promise<void>
   readonly #reader: { read(): Promise<{ done: boolean; value?: Uint8Array }>; cancel(): Promise<void> }
+  readonly #descriptor: number | undefined
 
-  constructor(stream: ReadableStream<Uint8Array>, sink: (chunk: Uint8Array) => void) {
+  constructor(
+    stream: ReadableStream<Uint8Array>,
+    descriptor: number | undefined,
+    sink: (chunk: Uint8Array) => void,
+  ) {
     this.#reader = stream.getReader() as never
+    this.#descriptor = descriptor
     this.done = this.#run(sink)
   }
 
@@ -98,8 +126,10 @@ class Drain {
       // Given up, or the pipe broke: what came through counts.
     }
     this.isDone = true
+    if (this.#descriptor !== undefined) closeEnd(this.#descriptor)
   }
 
+  /** Ends a read that is still waiting; `#run` then closes the pipe. */
   giveUp(): void {
     if (!this.isDone) void this.#reader.cancel().catch(() => undefined)
   }

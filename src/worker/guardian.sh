@@ -30,7 +30,7 @@ while read -r what run group; do
   esac
 done
 for entry in $running; do
-  kill -KILL -- "-${entry##*=}" 2>/dev/null
+  kill -s KILL -- "-${entry##*=}" 2>/dev/null
 done
 [ "$starting" != ' ' ] || exit 0
 for file in /proc/[0-9]*/environ; do
@@ -38,7 +38,7 @@ for file in /proc/[0-9]*/environ; do
   task=$(tr '\0' '\n' <"$file" 2>/dev/null | sed -n 's/^TQ_TASK_ID=//p')
   case $starting in *" $task#"*)
     pid=${file#/proc/}
-    kill -KILL -- "-${pid%/environ}" 2>/dev/null
+    kill -s KILL -- "-${pid%/environ}" 2>/dev/null
     ;;
   esac
 done

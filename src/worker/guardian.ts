@@ -10,6 +10,8 @@ export class Guardian {
   readonly #running = new Map<string, number>()
   #shell: Subprocess<"pipe", "ignore", "ignore"> | undefined
   #isClosed = false
+  #endings = ""
+  #timer: Timer | undefined
 
   constructor(worker: string) {
     this.#worker = worker
@@ -28,12 +30,15 @@ export class Guardian {
 
   ended(run: string): void {
     this.#running.delete(run)
-    this.#tell(`- ${run}\n`)
+    this.#endings += `- ${run}\n`
+    // In most cases it goes with the next start. Not later than this, since group numbers are used again.
+    this.#timer ??= setTimeout(() => this.#tell(""), 10)
   }
 
   /** Ends the guardian with nothing left to guard. */
   async close(): Promise<void> {
     this.#isClosed = true
+    clearTimeout(this.#timer)
     await this.#shell?.stdin.end()
     await this.#shell?.exited
   }
@@ -67,7 +72,10 @@ export class Guardian {
 
   #tell(line: string): void {
     if (!this.#shell || this.#shell.killed) return
-    this.#shell.stdin.write(line)
+    this.#shell.stdin.write(this.#endings + line)
+    this.#endings = ""
+    clearTimeout(this.#timer)
+    this.#timer = undefined
     // A broken pipe is the death of the shell, and `onExit` sees to that.
     Promise.resolve(this.#shell.stdin.flush()).catch(() => undefined)
   }
