@@ -15,7 +15,9 @@ import type { TaskId } from "../../core/id.ts"
 import type { Status } from "../../core/state.ts"
 import type { Store } from "./database.ts"
 import {
+  becomeBlocked,
   becomePending,
+  becomeScheduled,
   cancelResting,
   type LifeRow,
   lifeColumns,
@@ -29,6 +31,7 @@ interface ChildRow extends LifeRow {
   readonly status: Status
   readonly reason: string | null
   readonly unique_key: string | null
+  readonly run_at: number | null
   readonly any_end: number
   readonly satisfied: number
 }
@@ -65,8 +68,8 @@ function drainPortion(
 ): number {
   const children = store
     .sql<ChildRow>(
-      `SELECT ${lifeColumns}, id, status, reason, unique_key, any_end, satisfied
-       FROM dependency JOIN task ON seq = child WHERE parent = ? AND child > ? ORDER BY child LIMIT ?`,
+      `SELECT ${lifeColumns}, id, status, reason, unique_key, run_at, any_end, satisfied
+       FROM dependency JOIN whole ON seq = child WHERE parent = ? AND child > ? ORDER BY child LIMIT ?`,
     )
     .all(parent, after_child, limit)
   for (const child of children) if (child.satisfied === 0) tell(store, parent, child, news, now)
@@ -99,17 +102,16 @@ function tell(store: Store, parent: number, child: ChildRow, news: CascadeRow["n
 
 function satisfy(store: Store, parent: number, child: ChildRow, now: Millis): void {
   store.sql("UPDATE dependency SET satisfied = 1 WHERE parent = ? AND child = ?").run(parent, child.seq)
+  // Revived a moment ago, it is blocked although the row that we have says cancelled.
   const told = store
-    .sql<{ status: Status }>(
-      `UPDATE task SET blockers = blockers - 1, status = iif(blockers > 1, 'blocked', iif(run_at > ?, 'scheduled', 'pending'))
-       WHERE seq = ? AND status = 'blocked' RETURNING status`,
+    .sql<{ blockers: number }>(
+      `UPDATE extra SET blockers = blockers - 1 WHERE seq = ?1 AND blockers > 0
+       AND EXISTS (SELECT 1 FROM task WHERE task.seq = ?1 AND status = 'blocked') RETURNING blockers`,
     )
-    .get(now, child.seq)
-  if (told?.status === "pending") becomePending(store, child, "blocked")
-  else if (told?.status === "scheduled") {
-    recount(store, child, "blocked", "scheduled")
-    store.ringAfterwards()
-  }
+    .get(child.seq)
+  if (told?.blockers !== 0) return
+  if (child.run_at !== null && child.run_at > now) becomeScheduled(store, child, "blocked", child.run_at)
+  else becomePending(store, child, "blocked")
 }
 
 function revive(store: Store, child: ChildRow, now: Millis): void {
@@ -122,12 +124,7 @@ function revive(store: Store, child: ChildRow, now: Millis): void {
     )
     .get(child.seq)!
   if (dead > 0 || open === 0) return
-  store
-    .sql(
-      `UPDATE task SET status = 'blocked', blockers = ?, reason = NULL, finished_at = NULL,
-       unique_held = unique_key IS NOT NULL WHERE seq = ?`,
-    )
-    .run(open, child.seq)
+  becomeBlocked(store, child, open)
   recount(store, child, "cancelled", "blocked")
   if (child.has_children === 1) startCascade(store, child.seq, "retried")
 }

@@ -6,6 +6,7 @@ import type { Claimed, Demand, Standing, WorkerRef } from "../engine.ts"
 import { drainCascades } from "./cascade.ts"
 import type { Store } from "./database.ts"
 import { wakeOnTimeout } from "./event.ts"
+import { setExtra } from "./extra.ts"
 import { becomePending, cancelResting, type LifeRow, lifeColumns } from "./lifecycle.ts"
 import { type ClaimRow, claimColumns, claimOf } from "./rows.ts"
 
@@ -88,6 +89,8 @@ class Leasing {
       this.#bytes += Buffer.byteLength(claimed.record.body)
       if (this.#bytes > this.#demand.bytes && this.claims.length > 0) break
       const started = this.claims.length < this.#demand.starting ? 1 : 0
+      // Once started, nothing expires it.
+      if (row.has_extra === 1) setExtra(this.#store, row, { late_at: null, unserved: 0 })
       this.#store
         .sql(
           `UPDATE task SET status = 'running', epoch = ?, worker = ?, started = ?, started_at = ?, reason = NULL
@@ -134,8 +137,8 @@ export function promoteDue(store: Store, now: Millis, limit: number): boolean {
   if (untilDue(store, now) !== 0) return false
   const due = store
     .sql<DueRow>(
-      `SELECT ${lifeColumns}, status FROM task INDEXED BY task_due
-       WHERE run_at IS NOT NULL AND (status = 'scheduled' OR status = 'waiting') AND run_at <= ? ORDER BY run_at LIMIT ?`,
+      `SELECT ${lifeColumns}, status FROM extra INDEXED BY extra_due JOIN task USING (seq)
+       WHERE due_at IS NOT NULL AND due_at <= ? ORDER BY due_at LIMIT ?`,
     )
     .all(now, limit)
   // Those with one serial key come forward in push order, also when they fall due together.
@@ -151,8 +154,8 @@ export function expireLate(store: Store, now: Millis, limit: number): boolean {
   if (!hasLate(store, now)) return false
   const late = store
     .sql<DueRow>(
-      `SELECT ${lifeColumns}, status FROM task  WHERE expires_at IS NOT NULL
-       AND (status = 'pending' OR status = 'scheduled' OR status = 'blocked') AND expires_at <= ? ORDER BY expires_at LIMIT ?`,
+      `SELECT ${lifeColumns}, status FROM extra INDEXED BY extra_late JOIN task USING (seq)
+       WHERE late_at IS NOT NULL AND late_at <= ? ORDER BY late_at LIMIT ?`,
     )
     .all(now, limit)
   for (const row of late) cancelResting(store, row, row.status, "expired", now)
@@ -161,21 +164,19 @@ export function expireLate(store: Store, now: Millis, limit: number): boolean {
 
 export function hasLate(store: Store, now: Millis): boolean {
   const first = store
-    .sql<{ expires_at: number | null }>(
-      `SELECT min(expires_at) AS expires_at FROM task INDEXED BY task_expiring WHERE expires_at IS NOT NULL
-       AND (status = 'pending' OR status = 'scheduled' OR status = 'blocked')`,
+    .sql<{ late_at: number | null }>(
+      "SELECT min(late_at) AS late_at FROM extra INDEXED BY extra_late WHERE late_at IS NOT NULL",
     )
-    .get()?.expires_at
+    .get()?.late_at
   return first != null && first <= now
 }
 
 export function untilDue(store: Store, now: Millis): Millis | undefined {
   const next = store
-    .sql<{ run_at: number | null }>(
-      `SELECT min(run_at) AS run_at FROM task INDEXED BY task_due
-       WHERE run_at IS NOT NULL AND (status = 'scheduled' OR status = 'waiting')`,
+    .sql<{ due_at: number | null }>(
+      "SELECT min(due_at) AS due_at FROM extra INDEXED BY extra_due WHERE due_at IS NOT NULL",
     )
-    .get()?.run_at
+    .get()?.due_at
   return next == null ? undefined : Math.max(0, next - now)
 }
 

@@ -4,6 +4,7 @@ import type { TaskId } from "../../core/id.ts"
 import type { JsonText } from "../../core/json.ts"
 import type { TaskEvent } from "../engine.ts"
 import type { Store } from "./database.ts"
+import { setExtra } from "./extra.ts"
 import { becomePending, type LifeRow, lifeColumns } from "./lifecycle.ts"
 
 /** Stores an event and wakes who waits for it. @returns how many woke */
@@ -13,7 +14,7 @@ export function sendEvent(store: Store, { name, key, payload }: TaskEvent, now: 
     .run(name, key ?? null, payload, now)
   const waiting = store
     .sql<LifeRow & { wait_memo: string }>(
-      `SELECT ${lifeColumns}, wait_memo FROM task INDEXED BY task_waiting
+      `SELECT ${lifeColumns}, wait_memo FROM extra INDEXED BY extra_waiting JOIN task USING (seq)
        WHERE wait_event = ?1 AND (wait_key IS NULL OR wait_key = ?2)`,
     )
     .all(name, key ?? null)
@@ -27,7 +28,7 @@ export function sendEvent(store: Store, { name, key, payload }: TaskEvent, now: 
 /** A wait that nobody answered in time. */
 export function wakeOnTimeout(store: Store, row: LifeRow): void {
   const { wait_memo } = store
-    .sql<{ wait_memo: string }>("SELECT wait_memo FROM task WHERE seq = ?")
+    .sql<{ wait_memo: string }>("SELECT wait_memo FROM extra WHERE seq = ?")
     .get(row.seq)!
   storeMemo(store, row.seq, wait_memo, '{"timeout":true}')
   wake(store, row)
@@ -35,9 +36,7 @@ export function wakeOnTimeout(store: Store, row: LifeRow): void {
 
 function wake(store: Store, row: LifeRow): void {
   becomePending(store, row, "waiting")
-  store
-    .sql("UPDATE task SET wait_event = NULL, wait_key = NULL, wait_memo = NULL, run_at = NULL WHERE seq = ?")
-    .run(row.seq)
+  setExtra(store, row, { wait_event: null, wait_key: null, wait_memo: null, run_at: null })
 }
 
 /** The first event since `since` that the task has not consumed yet: a wait may come after what it waits for. */

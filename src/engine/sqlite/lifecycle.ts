@@ -1,23 +1,22 @@
 /**
- * The two moments in a task's life that touch more than its own row: when it may run, and when it ends.
+ * The moments in a task's life that touch more than its own row: when it may run, when it has to wait, and when it ends.
  * Every function here runs inside a write transaction.
  */
 import type { Millis } from "../../core/clock.ts"
 import type { Status } from "../../core/state.ts"
 import type { Store } from "./database.ts"
+import { extraOf, setExtra, withExtra } from "./extra.ts"
 
 /** What the bookkeeping of a change needs to know of its row. */
 export interface LifeRow {
   readonly seq: number
   readonly queue: string
   readonly priority: number
-  readonly serial_key: string | null
   readonly has_children: number
-  readonly unique_held: number
-  readonly unique_until: number | null
+  readonly has_extra: number
 }
 
-export const lifeColumns = "seq, queue, priority, serial_key, has_children, unique_held, unique_until"
+export const lifeColumns = "seq, queue, priority, has_children, has_extra"
 
 /** Moves the count of a task from one state to another. */
 export function recount(store: Store, row: LifeRow, from: Status, to: Status): void {
@@ -30,12 +29,36 @@ export function recount(store: Store, row: LifeRow, from: Status, to: Status): v
  * and waits included; the others are parked, out of the index that claims read.
  */
 export function becomePending(store: Store, row: LifeRow, from: Status): void {
-  const parked = row.serial_key !== null && !isFront(store, row.serial_key, row.seq)
+  const extra = extraOf(store, row)
+  const parked = extra?.serial_key != null && !isFront(store, extra.serial_key, row.seq) ? 1 : 0
   store
     .sql("UPDATE task SET status = 'pending', parked = ?, worker = NULL, started = 0 WHERE seq = ?")
-    .run(parked ? 1 : 0, row.seq)
+    .run(parked, row.seq)
+  if (extra) setExtra(store, row, { due_at: null, late_at: extra.expires_at, is_parked: parked })
   recount(store, row, from, "pending")
   if (!parked) store.ringAfterwards()
+}
+
+/** Makes a task scheduled. */
+export function becomeScheduled(store: Store, row: LifeRow, from: Status, at: Millis): void {
+  const whole = withExtra(store, row)
+  setExtra(store, whole, { run_at: at, due_at: at, late_at: extraOf(store, whole)?.expires_at ?? null })
+  store.sql("UPDATE task SET status = 'scheduled', worker = NULL, started = 0 WHERE seq = ?").run(row.seq)
+  recount(store, row, from, "scheduled")
+  // Whoever sleeps until the next due time must hear of an earlier one.
+  store.ringAfterwards()
+}
+
+/** Makes an ended task wait for parents again; it holds its unique key as before. The caller moves its count. */
+export function becomeBlocked(store: Store, row: LifeRow, blockers: number): void {
+  store
+    .sql("UPDATE task SET status = 'blocked', reason = NULL, finished_at = NULL WHERE seq = ?")
+    .run(row.seq)
+  store
+    .sql(
+      "UPDATE extra SET blockers = ?, late_at = expires_at, is_dead = 0, unique_held = unique_key IS NOT NULL WHERE seq = ?",
+    )
+    .run(blockers, row.seq)
 }
 
 /** Whether the task is the front of its serial key, or becomes it now. */
@@ -46,8 +69,8 @@ export function isFront(store: Store, key: string, seq: number): boolean {
 }
 
 /**
- * The bookkeeping of an end, after the row itself was written: the unique key is let go, the next of the serial key comes
- * forward, the children are to be told.
+ * The bookkeeping of an end, after the row itself was written: nothing of it is due or late any more, the unique key is let
+ * go, the next of the serial key comes forward, the children are to be told.
  */
 export function ended(
   store: Store,
@@ -57,13 +80,21 @@ export function ended(
   now: Millis,
 ): void {
   recount(store, row, from, to)
-  if (row.unique_held === 1 && (row.unique_until ?? 0) <= now) {
-    store.sql("UPDATE task SET unique_held = 0 WHERE seq = ?").run(row.seq)
+  const extra = extraOf(store, row)
+  if (extra) {
+    const holds = extra.unique_held === 1 && (extra.unique_until ?? 0) > now
+    setExtra(store, row, {
+      due_at: null,
+      late_at: null,
+      unique_held: holds ? 1 : 0,
+      is_parked: 0,
+      unserved: 0,
+      is_dead: to === "failed" ? 1 : 0,
+      wait_event: null,
+    })
+    if (extra.serial_key !== null) leaveSerial(store, extra.serial_key, row.seq)
   }
-  if (row.serial_key !== null) leaveSerial(store, row.serial_key, row.seq)
-  if (row.has_children === 1) {
-    startCascade(store, row.seq, to === "completed" ? "completed" : "not completed")
-  }
+  if (row.has_children === 1) startCascade(store, row.seq, to === "completed" ? "completed" : "not completed")
 }
 
 /** The task is done with its serial key: if it was the front, the next one comes forward. */
@@ -71,7 +102,7 @@ export function leaveSerial(store: Store, key: string, seq: number): void {
   const isIts = store.sql<{ front: number }>("SELECT front FROM serial WHERE key = ?").get(key)?.front === seq
   if (!isIts) return
   const next = store
-    .sql<{ seq: number }>("SELECT seq FROM task WHERE serial_key = ? AND parked = 1 ORDER BY seq LIMIT 1")
+    .sql<{ seq: number }>("SELECT seq FROM extra WHERE serial_key = ? AND is_parked = 1 ORDER BY seq LIMIT 1")
     .get(key)
   if (!next) {
     store.sql("DELETE FROM serial WHERE key = ?").run(key)
@@ -79,6 +110,7 @@ export function leaveSerial(store: Store, key: string, seq: number): void {
   }
   store.sql("UPDATE serial SET front = ? WHERE key = ?").run(next.seq, key)
   store.sql("UPDATE task SET parked = 0 WHERE seq = ?").run(next.seq)
+  store.sql("UPDATE extra SET is_parked = 0 WHERE seq = ?").run(next.seq)
   store.ringAfterwards()
 }
 
@@ -102,9 +134,7 @@ export function startCascade(
 /** Cancels a task that is not running, with its bookkeeping. */
 export function cancelResting(store: Store, row: LifeRow, from: Status, reason: string, now: Millis): void {
   store
-    .sql(
-      "UPDATE task SET status = 'cancelled', reason = ?, finished_at = ?, parked = 0, blockers = 0, wait_event = NULL WHERE seq = ?",
-    )
+    .sql("UPDATE task SET status = 'cancelled', reason = ?, finished_at = ?, parked = 0 WHERE seq = ?")
     .run(reason, now, row.seq)
   ended(store, row, from, "cancelled", now)
 }

@@ -14,7 +14,8 @@ interface EndedRow extends LifeRow {
 const eventsFor: Millis = 7 * 86_400_000
 
 /** Never removed: parents of live dependents, tasks of a serial front, held unique keys. */
-const removable = `NOT (unique_held = 1 AND unique_until > ?1) AND NOT (has_children = 1 AND EXISTS (
+const removable = `NOT (has_extra = 1 AND EXISTS (SELECT 1 FROM extra WHERE extra.seq = task.seq
+  AND unique_held = 1 AND unique_until > ?1)) AND NOT (has_children = 1 AND EXISTS (
   SELECT 1 FROM dependency JOIN task AS child ON child.seq = dependency.child WHERE dependency.parent = task.seq
   AND child.finished_at IS NULL))
   AND NOT EXISTS (SELECT 1 FROM cascade WHERE cascade.parent = task.seq)`

@@ -37,12 +37,12 @@ export function pushOne(store: Store, task: TaskRecord, now: Millis): Pushed {
 function holderOf(store: Store, key: string, now: Millis): TaskId | undefined {
   const holder = store
     .sql<{ seq: number; id: TaskId; status: Status; unique_until: number | null }>(
-      "SELECT seq, id, status, unique_until FROM task WHERE unique_key = ? AND unique_held = 1",
+      "SELECT seq, id, status, unique_until FROM extra JOIN task USING (seq) WHERE unique_key = ? AND unique_held = 1",
     )
     .get(key)
   if (!holder) return undefined
   if (!isEnd(holder.status) || (holder.unique_until ?? 0) > now) return holder.id
-  store.sql("UPDATE task SET unique_held = 0 WHERE seq = ?").run(holder.seq)
+  store.sql("UPDATE extra SET unique_held = 0 WHERE seq = ?").run(holder.seq)
   return undefined
 }
 
@@ -102,9 +102,8 @@ function pushWithBookkeeping(store: Store, task: TaskRecord, now: Millis): Pushe
   const inline = body.length <= inlineLimit
   const { lastInsertRowid } = store
     .sql(
-      `INSERT INTO task (id, queue, name, priority, status, created_at, label, body, run_at, expires_at, unique_key,
-         unique_held, unique_until, serial_key, blockers, flow_run, flow_step, reason, finished_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO task (id, queue, name, priority, status, created_at, label, body, reason, finished_at, has_extra)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`,
     )
     .run(
       id,
@@ -115,24 +114,34 @@ function pushWithBookkeeping(store: Store, task: TaskRecord, now: Millis): Pushe
       createdAt,
       label ?? null,
       inline ? body : null,
-      runAt ?? null,
-      expiresAt ?? null,
-      unique?.key ?? null,
-      unique && (status !== "cancelled" || unique.for !== undefined) ? 1 : 0,
-      unique?.for === undefined ? null : now + unique.for,
-      serial ?? null,
-      parents.hopeless ? 0 : blockers,
-      flow?.run ?? null,
-      flow?.step ?? null,
       parents.hopeless ? "parent" : null,
       parents.hopeless ? now : null,
     )
   const seq = Number(lastInsertRowid)
+  const parked = status === "pending" && serial !== undefined && !isFront(store, serial, seq) ? 1 : 0
+  if (parked) store.sql("UPDATE task SET parked = 1 WHERE seq = ?").run(seq)
+  store
+    .sql(
+      `INSERT INTO extra (seq, run_at, due_at, expires_at, late_at, unique_key, unique_held, unique_until, serial_key,
+         is_parked, blockers, flow_run, flow_step) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    )
+    .run(
+      seq,
+      runAt ?? null,
+      status === "scheduled" ? (runAt ?? null) : null,
+      expiresAt ?? null,
+      parents.hopeless ? null : (expiresAt ?? null),
+      unique?.key ?? null,
+      unique && (!parents.hopeless || unique.for !== undefined) ? 1 : 0,
+      unique?.for === undefined ? null : now + unique.for,
+      serial ?? null,
+      parked,
+      parents.hopeless ? 0 : blockers,
+      flow?.run ?? null,
+      flow?.step ?? null,
+    )
   if (!inline) storeLargeBody(store, seq, body)
   for (const parent of parents.known) adopt(store, parent, seq)
-  if (status === "pending" && serial !== undefined && !isFront(store, serial, seq)) {
-    store.sql("UPDATE task SET parked = 1 WHERE seq = ?").run(seq)
-  }
   store.count(queue, status, priority, 1)
   // A scheduled task too: whoever sleeps until the next due time must hear of an earlier one.
   store.ringAfterwards()

@@ -7,7 +7,9 @@ import { isEnd, type Status } from "../../core/state.ts"
 import type { Change, Revised, Revision, Target } from "../engine.ts"
 import { drainCascade } from "./cascade.ts"
 import type { Store } from "./database.ts"
+import { extraOf, setExtra } from "./extra.ts"
 import {
+  becomeBlocked,
   becomePending,
   cancelResting,
   ended,
@@ -25,10 +27,9 @@ interface ReviseRow extends LifeRow {
   readonly status: Status
   readonly epoch: number
   readonly worker: string | null
-  readonly unique_key: string | null
 }
 
-const reviseColumns = `${lifeColumns}, id, status, epoch, worker, unique_key`
+const reviseColumns = `${lifeColumns}, id, status, epoch, worker`
 
 /** Tasks changed in one transaction. */
 export const portion = 500
@@ -49,7 +50,9 @@ export function reviseMatching(
 ): Revision {
   const where = whereOf(filter)
   const rows = store
-    .sql<ReviseRow>(`SELECT ${reviseColumns} FROM task WHERE ${where.sql} AND seq > ? ORDER BY seq LIMIT ?`)
+    .sql<ReviseRow>(
+      `SELECT ${reviseColumns} FROM ${where.from} WHERE ${where.sql} AND seq > ? ORDER BY seq LIMIT ?`,
+    )
     .all(...where.values, Number(cursor ?? 0), portion)
   const results = rows
     .map((row) => reviseRow(store, row, change, now))
@@ -99,24 +102,40 @@ function cancel(store: Store, row: ReviseRow, reason: string, now: Millis): Revi
 
 function retry(store: Store, row: ReviseRow, now: Millis): Revised {
   if (!isEnd(row.status)) return refused(row)
-  const inTheWay = holderInTheWay(store, row, now) ?? deadParent(store, row.seq)
+  const extra = extraOf(store, row)
+  const uniqueKey = extra?.unique_key ?? null
+  const inTheWay =
+    holderInTheWay(store, { id: row.id, unique_key: uniqueKey }, now) ?? deadParent(store, row.seq)
   if (inTheWay !== undefined) return refused(row, inTheWay)
   const blockers = openParents(store, row.seq)
   store.countBytes(-resultBytes(store, row.seq))
   store.sql("DELETE FROM large_result WHERE seq = ?").run(row.seq)
   store
     .sql(
-      `UPDATE task SET status = ?, retry_count = 0, crashes = 0, postponements = 0, tally = NULL, reason = NULL,
-         started_at = NULL, finished_at = NULL, run_at = NULL, expires_at = NULL, progress = NULL, progress_message = NULL,
-         result = NULL, result_length = NULL, exit_code = NULL, full_length = NULL, blockers = ?,
-         unique_held = unique_key IS NOT NULL WHERE seq = ?`,
+      `UPDATE task SET retry_count = 0, crashes = 0, reason = NULL, started_at = NULL, finished_at = NULL, status = 'pending',
+         result = NULL, result_length = NULL, exit_code = NULL WHERE seq = ?`,
     )
-    .run(blockers > 0 ? "blocked" : "pending", blockers, row.seq)
-  if (blockers > 0) recount(store, row, row.status, "blocked")
-  else becomePending(store, row, row.status)
+    .run(row.seq)
+  if (extra) setExtra(store, row, { ...afresh, unique_held: uniqueKey === null ? 0 : 1 })
+  if (blockers > 0) {
+    becomeBlocked(store, row, blockers)
+    recount(store, row, row.status, "blocked")
+  } else becomePending(store, row, row.status)
   if (row.has_children === 1 && row.status !== "completed") startCascade(store, row.seq, "retried")
   return done(row)
 }
+
+/** What a retry takes back. The failures stay: they are its history. */
+const afresh = {
+  run_at: null,
+  expires_at: null,
+  postponements: 0,
+  tally: null,
+  progress: null,
+  progress_message: null,
+  full_length: null,
+  is_dead: 0,
+} as const
 
 const deadParent = (store: Store, seq: number): TaskId | undefined =>
   store
@@ -137,7 +156,8 @@ function remove(store: Store, row: ReviseRow, now: Millis): Revised {
     if (!isEnd(row.status)) startCascade(store, row.seq, "not completed")
     drainCascade(store, row.seq, now)
   }
-  if (row.serial_key !== null) leaveSerial(store, row.serial_key, row.seq)
+  const serialKey = extraOf(store, row)?.serial_key
+  if (serialKey != null) leaveSerial(store, serialKey, row.seq)
   erase(store, row)
   return done(row)
 }
@@ -154,6 +174,7 @@ export function erase(store: Store, row: LifeRow & { readonly status: Status }):
 }
 
 const erasures = [
+  "DELETE FROM extra WHERE seq = ?",
   "DELETE FROM large_body WHERE seq = ?",
   "DELETE FROM large_result WHERE seq = ?",
   "DELETE FROM chunk WHERE task = ?",

@@ -5,7 +5,9 @@ import type { Failure, Raw, Status, TaskState } from "../../core/state.ts"
 import type { Dependency, TaskRecord } from "../../core/task.ts"
 import type { StoredTask } from "../engine.ts"
 import type { Store } from "./database.ts"
+import { type ExtraRow, extraOf } from "./extra.ts"
 
+/** What a claim reads of `task`. */
 export interface ClaimRow {
   readonly seq: number
   readonly id: string
@@ -17,15 +19,12 @@ export interface ClaimRow {
   readonly epoch: number
   readonly retry_count: number
   readonly crashes: number
-  readonly postponements: number
-  readonly tally: string | null
-  readonly expires_at: number | null
-  readonly serial_key: string | null
   readonly label: string | null
-  readonly flow_run: string | null
-  readonly flow_step: string | null
-  readonly unique_held: number
+  readonly has_extra: number
 }
+
+export const claimColumns =
+  "seq, id, queue, name, priority, created_at, body, epoch, retry_count, crashes, label, has_extra"
 
 /**
  * Where the row of a lease is, remembered with the lease object that the claim handed out: the worker gives the same
@@ -39,33 +38,27 @@ export interface Whereabouts {
 
 export const whereabouts = new WeakMap<Lease, Whereabouts>()
 
-export const claimColumns = `seq, id, queue, name, priority, created_at, body, epoch, retry_count, crashes, postponements, tally,
-  expires_at, serial_key, label, flow_run, flow_step, unique_held`
-
 /** @param epoch the one just issued */
 export function claimOf(store: Store, row: ClaimRow, epoch: number, worker: string, now: number): Claim {
   const lease: Lease = { id: row.id, epoch, worker }
+  const extra = extraOf(store, row)
   // Only tasks whose end touches nothing else take the short way.
-  if (row.serial_key === null && row.unique_held === 0) {
-    whereabouts.set(lease, { seq: row.seq, queue: row.queue, priority: row.priority })
-  }
+  if (!extra) whereabouts.set(lease, { seq: row.seq, queue: row.queue, priority: row.priority })
   return {
     lease,
-    record: recordOf(store, row),
+    record: recordOf(store, row, extra),
     retryCount: row.retry_count,
     crashes: row.crashes,
-    postponements: row.postponements,
+    postponements: extra?.postponements ?? 0,
     startedAt: now,
-    ...(row.tally !== null && { tally: row.tally }),
+    ...(extra?.tally != null && { tally: extra.tally }),
   }
 }
 
-function recordOf(store: Store, row: ClaimRow): TaskRecord {
+function recordOf(store: Store, row: ClaimRow, extra: ExtraRow | undefined): TaskRecord {
   const { id, queue, name, priority, created_at: createdAt } = row
   const body = row.body ?? largeBody(store, row.seq)
-  const plain =
-    row.expires_at === null && row.serial_key === null && row.label === null && row.flow_run === null
-  if (plain) return { id, queue, name, priority, createdAt, body }
+  if (!extra && row.label === null) return { id, queue, name, priority, createdAt, body }
   return {
     id,
     queue,
@@ -73,10 +66,10 @@ function recordOf(store: Store, row: ClaimRow): TaskRecord {
     priority,
     createdAt,
     body,
-    ...(row.expires_at !== null && { expiresAt: { at: row.expires_at } }),
-    ...(row.serial_key !== null && { serial: row.serial_key }),
     ...(row.label !== null && { label: row.label }),
-    ...(row.flow_run !== null && { flow: { run: row.flow_run, step: row.flow_step ?? "" } }),
+    ...(extra?.expires_at != null && { expiresAt: { at: extra.expires_at } }),
+    ...(extra?.serial_key != null && { serial: extra.serial_key }),
+    ...(extra?.flow_run != null && { flow: { run: extra.flow_run, step: extra.flow_step ?? "" } }),
   }
 }
 
@@ -84,6 +77,7 @@ function largeBody(store: Store, seq: number): string {
   return store.sql<{ body: string }>("SELECT body FROM large_body WHERE seq = ?").get(seq)?.body ?? ""
 }
 
+/** What a look at a task reads of `task`. */
 export interface TaskRow extends ClaimRow {
   readonly status: Status
   readonly worker: string | null
@@ -92,62 +86,61 @@ export interface TaskRow extends ClaimRow {
   readonly result: Raw | null
   readonly result_length: number | null
   readonly exit_code: number | null
-  readonly full_length: number | null
   readonly reason: string | null
-  readonly run_at: number | null
-  readonly unique_key: string | null
-  readonly unique_until: number | null
   readonly parked: number
-  readonly blockers: number
-  readonly progress: number | null
-  readonly progress_message: string | null
-  readonly failures: string | null
-  readonly failure_count: number
 }
 
 /** Everything but the result. */
 export const taskColumns = `${claimColumns}, status, worker, started_at, finished_at, NULL AS result, result_length, exit_code,
-  full_length, reason, run_at, unique_key, unique_until, parked, blockers, progress, progress_message, failures, failure_count`
+  reason, parked`
 
 export const taskColumnsWithResult = taskColumns.replace("NULL AS result", "result")
 
 export function storedTaskOf(store: Store, row: TaskRow): StoredTask {
-  const { seq } = row
-  const heldFor = row.unique_until === null ? {} : { for: row.unique_until - row.created_at }
-  const record: TaskRecord = {
-    ...recordOf(store, row),
-    ...(row.run_at !== null && { runAt: { at: row.run_at } }),
-    ...(row.unique_key !== null && { unique: { key: row.unique_key, ...heldFor } }),
-    ...(row.blockers > 0 && { after: parentsOf(store, seq) }),
+  const extra = extraOf(store, row)
+  return { record: fullRecordOf(store, row, extra), state: stateOf(store, row, extra) }
+}
+
+function fullRecordOf(store: Store, row: TaskRow, extra: ExtraRow | undefined): TaskRecord {
+  const record = recordOf(store, row, extra)
+  if (!extra) return record
+  const heldFor = extra.unique_until === null ? {} : { for: extra.unique_until - row.created_at }
+  return {
+    ...record,
+    ...(extra.run_at !== null && { runAt: { at: extra.run_at } }),
+    ...(extra.unique_key !== null && { unique: { key: extra.unique_key, ...heldFor } }),
+    ...(extra.blockers > 0 && { after: parentsOf(store, row.seq) }),
   }
-  const result = resultOf(store, row)
-  const state: TaskState = {
+}
+
+function stateOf(store: Store, row: TaskRow, extra: ExtraRow | undefined): TaskState {
+  const result = resultOf(store, row, extra)
+  return {
     status: row.status,
     retryCount: row.retry_count,
     crashes: row.crashes,
-    postponements: row.postponements,
+    postponements: extra?.postponements ?? 0,
     epoch: row.epoch,
-    failures: row.failures === null ? [] : (JSON.parse(row.failures) as Failure[]),
-    failureCount: row.failure_count,
+    failures: extra?.failures == null ? [] : (JSON.parse(extra.failures) as Failure[]),
+    failureCount: extra?.failure_count ?? 0,
     ...(row.worker !== null && { workerId: row.worker }),
-    ...(row.run_at !== null && { runAt: row.run_at }),
+    ...(extra?.run_at != null && { runAt: extra.run_at }),
     ...(row.started_at !== null && { startedAt: row.started_at }),
     ...(row.finished_at !== null && { finishedAt: row.finished_at }),
-    ...(row.progress !== null && {
-      progress: {
-        fraction: row.progress,
-        ...(row.progress_message !== null && { message: row.progress_message }),
-      },
-    }),
+    ...(extra && progressOf(extra)),
     ...(result && { result }),
     ...(row.reason !== null && { reason: row.reason }),
-    ...(row.blockers > 0 && { blockers: openParents(store, seq) }),
-    ...(row.parked === 1 && { heldBy: frontOf(store, row.serial_key!) }),
+    ...(row.status === "blocked" && { blockers: openParents(store, row.seq) }),
+    ...(row.parked === 1 && extra?.serial_key != null && { heldBy: frontOf(store, extra.serial_key) }),
   }
-  return { record, state }
 }
 
-function resultOf(store: Store, row: TaskRow): TaskState["result"] {
+function progressOf({ progress, progress_message }: ExtraRow): Pick<TaskState, "progress"> {
+  if (progress === null) return {}
+  return { progress: { fraction: progress, ...(progress_message !== null && { message: progress_message }) } }
+}
+
+function resultOf(store: Store, row: TaskRow, extra: ExtraRow | undefined): TaskState["result"] {
   if (row.result_length === null || row.status !== "completed") return undefined
   const data =
     row.result ??
@@ -156,7 +149,7 @@ function resultOf(store: Store, row: TaskRow): TaskState["result"] {
   return {
     data,
     ...(row.exit_code !== null && { exitCode: row.exit_code }),
-    ...(row.full_length !== null && { fullLength: row.full_length }),
+    ...(extra?.full_length != null && { fullLength: extra.full_length }),
   }
 }
 

@@ -8,7 +8,8 @@ import type { Outcome } from "../../core/transition.ts"
 import type { Settlement } from "../engine.ts"
 import type { Store } from "./database.ts"
 import { arrivedEvent, storeMemo } from "./event.ts"
-import { becomePending, ended, type LifeRow, lifeColumns, recount } from "./lifecycle.ts"
+import { extraOf, setExtra, withExtra } from "./extra.ts"
+import { becomePending, becomeScheduled, ended, type LifeRow, lifeColumns, recount } from "./lifecycle.ts"
 import { storeOutput } from "./output.ts"
 import { inlineLimit, pushOne } from "./push.ts"
 import { whereabouts } from "./rows.ts"
@@ -16,7 +17,6 @@ import { whereabouts } from "./rows.ts"
 export interface LeasedRow extends LifeRow {
   readonly retry_count: number
   readonly crashes: number
-  readonly failures: string | null
   readonly created_at: number
 }
 
@@ -25,7 +25,7 @@ export function leasedRow(store: Store, lease: Lease): LeasedRow | undefined {
   return (
     store
       .sql<LeasedRow>(
-        `SELECT ${lifeColumns}, retry_count, crashes, failures, created_at FROM task
+        `SELECT ${lifeColumns}, retry_count, crashes, created_at FROM task
          WHERE id = ? AND epoch = ? AND worker = ?`,
       )
       .get(lease.id, lease.epoch, lease.worker) ?? undefined
@@ -65,8 +65,8 @@ function apply(store: Store, row: LeasedRow, outcome: Outcome, now: Millis): voi
       waitFor(store, row, outcome, now)
       break
     case "pending":
-      if (outcome.charge === "crash") chargeCrash(store, row, outcome.failure)
-      becomePending(store, row, "running")
+      if (outcome.charge === "crash") giveBackCrashed(store, row, outcome.failure)
+      else becomePending(store, row, "running")
       break
     case "failed":
       fail(store, row, outcome.failure, now)
@@ -95,23 +95,24 @@ function complete(
 ): void {
   const length = rawLength(result.data)
   const inline = length <= inlineLimit
+  const whole = result.fullLength === undefined ? row : withExtra(store, row)
+  if (result.fullLength !== undefined) setExtra(store, whole, { full_length: result.fullLength })
   store
     .sql(
       `UPDATE task SET status = 'completed', worker = NULL, finished_at = ?, result = ?, result_length = ?, exit_code = ?,
-       full_length = ?, reason = ? WHERE seq = ?`,
+       reason = ? WHERE seq = ?`,
     )
     .run(
       now,
       inline ? result.data : null,
       length,
       result.exitCode ?? null,
-      result.fullLength ?? null,
       skipped === undefined ? null : `skipped: ${skipped}`,
       row.seq,
     )
   if (!inline) store.sql("INSERT OR REPLACE INTO large_result VALUES (?, ?)").run(row.seq, result.data)
   store.countBytes(length)
-  ended(store, row, "running", "completed", now)
+  ended(store, whole, "running", "completed", now)
 }
 
 /**
@@ -125,18 +126,17 @@ function completePlain(
 ): boolean {
   const where = whereabouts.get(lease)
   const length = rawLength(result.data)
-  if (!where || length > inlineLimit || skipped !== undefined) return false
+  if (!where || length > inlineLimit || skipped !== undefined || result.fullLength !== undefined) return false
   const { changes } = store
     .sql(
-      `UPDATE task SET status = 'completed', worker = NULL, finished_at = ?, result = ?, result_length = ?, exit_code = ?,
-       full_length = ?, reason = NULL WHERE seq = ? AND id = ? AND epoch = ? AND worker = ? AND has_children = 0 AND priority = ?`,
+      `UPDATE task SET status = 'completed', worker = NULL, finished_at = ?, result = ?, result_length = ?, exit_code = ?
+       WHERE seq = ? AND id = ? AND epoch = ? AND worker = ? AND has_children = 0 AND priority = ?`,
     )
     .run(
       now,
       result.data,
       length,
       result.exitCode ?? null,
-      result.fullLength ?? null,
       where.seq,
       lease.id,
       lease.epoch,
@@ -151,30 +151,26 @@ function completePlain(
 }
 
 function retryLater(store: Store, row: LeasedRow, failure: Failure, at: Millis): void {
+  const whole = withFailure(store, row, failure)
+  setExtra(store, whole, { tally: null })
   store
-    .sql(
-      `UPDATE task SET status = 'scheduled', worker = NULL, run_at = ?, reason = ?, retry_count = retry_count + 1,
-       tally = NULL, failures = ?, failure_count = failure_count + 1 WHERE seq = ?`,
-    )
-    .run(at, failure.kind, withFailure(row, failure), row.seq)
-  recount(store, row, "running", "scheduled")
-  store.ringAfterwards()
+    .sql("UPDATE task SET retry_count = retry_count + 1, reason = ? WHERE seq = ?")
+    .run(failure.kind, row.seq)
+  becomeScheduled(store, whole, "running", at)
 }
 
 function postpone(
   store: Store,
   row: LeasedRow,
-  outcome: Extract<Outcome, { to: "scheduled"; charge: "none" }>,
+  { reason, tally }: Extract<Outcome, { to: "scheduled"; charge: "none" }>,
   at: Millis,
 ): void {
-  store
-    .sql(
-      `UPDATE task SET status = 'scheduled', worker = NULL, run_at = ?, reason = ?, tally = ?,
-       postponements = postponements + 1 WHERE seq = ?`,
-    )
-    .run(at, outcome.reason, outcome.tally ?? null, row.seq)
-  recount(store, row, "running", "scheduled")
-  store.ringAfterwards()
+  const whole = withExtra(store, row)
+  const { postponements } = extraOf(store, whole)!
+  const unserved = reason === "unserved" ? 1 : 0
+  setExtra(store, whole, { postponements: postponements + 1, tally: tally ?? null, unserved })
+  store.sql("UPDATE task SET reason = ? WHERE seq = ?").run(reason, row.seq)
+  becomeScheduled(store, whole, "running", at)
 }
 
 function waitFor(
@@ -190,35 +186,42 @@ function waitFor(
     becomePending(store, row, "running")
     return
   }
-  store
-    .sql(
-      `UPDATE task SET status = 'waiting', worker = NULL, wait_event = ?, wait_key = ?, wait_memo = ?, run_at = ?
-       WHERE seq = ?`,
-    )
-    .run(event, key ?? null, memo, until ? instantOf(until, now) : null, row.seq)
+  const at = until ? instantOf(until, now) : null
+  const whole = withExtra(store, row)
+  setExtra(store, whole, {
+    wait_event: event,
+    wait_key: key ?? null,
+    wait_memo: memo,
+    run_at: at,
+    due_at: at,
+  })
+  store.sql("UPDATE task SET status = 'waiting', worker = NULL, started = 0 WHERE seq = ?").run(row.seq)
   recount(store, row, "running", "waiting")
   store.ringAfterwards()
 }
 
-function chargeCrash(store: Store, row: LeasedRow, failure: Failure): void {
-  store
-    .sql(
-      "UPDATE task SET crashes = crashes + 1, failures = ?, failure_count = failure_count + 1 WHERE seq = ?",
-    )
-    .run(withFailure(row, failure), row.seq)
+function giveBackCrashed(store: Store, row: LeasedRow, failure: Failure): void {
+  const whole = withFailure(store, row, failure)
+  store.sql("UPDATE task SET crashes = crashes + 1 WHERE seq = ?").run(row.seq)
+  becomePending(store, whole, "running")
 }
 
 function fail(store: Store, row: LeasedRow, failure: Failure, now: Millis): void {
+  const whole = withFailure(store, row, failure)
   store
-    .sql(
-      `UPDATE task SET status = 'failed', worker = NULL, finished_at = ?, reason = ?, failures = ?,
-       failure_count = failure_count + 1 WHERE seq = ?`,
-    )
-    .run(now, failure.kind, withFailure(row, failure), row.seq)
-  ended(store, row, "running", "failed", now)
+    .sql("UPDATE task SET status = 'failed', worker = NULL, finished_at = ?, reason = ? WHERE seq = ?")
+    .run(now, failure.kind, row.seq)
+  ended(store, whole, "running", "failed", now)
 }
 
-function withFailure(row: LeasedRow, failure: Failure): string {
-  const failures = row.failures === null ? [] : (JSON.parse(row.failures) as Failure[])
-  return JSON.stringify([...failures, failure].slice(-keptFailures))
+/** Writes a failure down. @returns the row, which has a satellite from now on */
+function withFailure(store: Store, row: LeasedRow, failure: Failure): LeasedRow {
+  const whole = withExtra(store, row)
+  const { failures, failure_count } = extraOf(store, whole)!
+  const known = failures === null ? [] : (JSON.parse(failures) as Failure[])
+  setExtra(store, whole, {
+    failures: JSON.stringify([...known, failure].slice(-keptFailures)),
+    failure_count: failure_count + 1,
+  })
+  return whole
 }

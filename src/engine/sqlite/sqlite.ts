@@ -13,7 +13,6 @@ import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { TqError } from "../../core/errors.ts"
 import type { Filter, Retention } from "../../core/filter.ts"
 import type { TaskId } from "../../core/id.ts"
-import { attemptOf } from "../../core/state.ts"
 import type { TaskRecord } from "../../core/task.ts"
 import type {
   Change,
@@ -33,16 +32,17 @@ import { drainCascades } from "./cascade.ts"
 import { claim, standingOf } from "./claim.ts"
 import { cronEntries, cronEntry, dueCrons, fire, putCron } from "./cron.ts"
 import { Store } from "./database.ts"
-import { memosOf, sendEvent, storeMemo } from "./event.ts"
+import { memosOf, sendEvent } from "./event.ts"
 import { followTask } from "./follow.ts"
 import { forgetLock, isHeld } from "./liveness.ts"
 import { databasePath, isPrivate, locationOf, lockPath } from "./location.ts"
 import { countTasks, getTask, listTasks, queueInfos } from "./look.ts"
-import { outputOf, storeOutput } from "./output.ts"
+import { outputOf } from "./output.ts"
 import { prune } from "./prune.ts"
 import { pushAll } from "./push.ts"
+import { report } from "./report.ts"
 import { portion, reviseIds, reviseMatching } from "./revise.ts"
-import { leasedRow, settleAll } from "./settle.ts"
+import { settleAll } from "./settle.ts"
 import { hasSweepings, sweep, Watch } from "./sweep.ts"
 import { waitForWork } from "./wait.ts"
 import { audiences, type BeatNews, beat, drain, HeldLocks, leave, workers } from "./workers.ts"
@@ -165,30 +165,7 @@ export class SqliteEngine implements Engine {
 
   async report(lease: Lease, notes: readonly Note[]) {
     const durable = notes.some(({ kind }) => kind === "memo")
-    return this.#write(durable ? "durable" : "lazy", (now) => {
-      const row = leasedRow(this.#store, lease)
-      if (!row) return "lost"
-      for (const note of notes)
-        this.#note(
-          row.seq,
-          lease.epoch,
-          attemptOf({ retryCount: row.retry_count, crashes: row.crashes }),
-          note,
-          now,
-        )
-      return "ok"
-    })
-  }
-
-  #note(seq: number, epoch: number, attempt: number, note: Note, now: Millis): void {
-    if (note.kind === "memo") storeMemo(this.#store, seq, note.key, note.value)
-    else if (note.kind === "output") storeOutput(this.#store, seq, epoch, attempt, [note], now)
-    else {
-      const { fraction, message } = note.progress
-      this.#store
-        .sql("UPDATE task SET progress = ?, progress_message = ? WHERE seq = ?")
-        .run(fraction, message ?? null, seq)
-    }
+    return this.#write(durable ? "durable" : "lazy", (now) => report(this.#store, lease, notes, now))
   }
 
   async memos(id: TaskId) {
