@@ -1,7 +1,14 @@
 /** The two streams of a command: stdout is data, stderr is talk. */
 import { writeSync } from "node:fs"
+import { messageOf, TqError } from "../core/errors.ts"
 
-/** Writes all of it now. A reader that has gone (`tq list | head`) ends the process quietly. */
+/** Nobody reads stdout any more (`tq list | head`). Unwinds whatever was under way; the command then ends quietly. */
+export class ReaderGone extends Error {}
+
+/**
+ * Writes all of it now. On stdout a reader that has gone is a `ReaderGone`, a full disk an `io` error. On stderr neither is worth
+ * anything: a worker must not end because its log did.
+ */
 export function write(fd: 1 | 2, text: string | Uint8Array): void {
   const bytes = typeof text === "string" ? Buffer.from(text) : text
   let written = 0
@@ -10,10 +17,11 @@ export function write(fd: 1 | 2, text: string | Uint8Array): void {
       written += writeSync(fd, bytes, written)
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === "EPIPE") process.exit(0)
       // A pipe that somebody made non-blocking is full: its reader needs a moment.
-      if (code !== "EAGAIN") throw error
-      Bun.sleepSync(1)
+      if (code === "EAGAIN") Bun.sleepSync(1)
+      else if (fd === 2) return
+      else if (code === "EPIPE") throw new ReaderGone()
+      else throw new TqError("io", `cannot write to stdout: ${messageOf(error)}`)
     }
   }
 }

@@ -10,37 +10,36 @@ export type TaskId = string
 
 /** Crockford's base 32. */
 const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-/** The random part is 80 bits: two halves of 40, which a number holds exactly. */
-const half = 2 ** 40
+/** Every two digits, for ten bits at a time. */
+const pairs = Array.from({ length: 1024 }, (_, bits) => digits[bits >> 5]! + digits[bits & 31]!)
 
 /** Makes ULIDs that rise even within one millisecond of one process, and when the clock goes back. */
 export function ulids(clock: Clock, random: Random): () => TaskId {
+  const draw = () => Math.floor(random() * 2 ** 20)
   let time = 0
+  /** All but the last 20 of the 128 bits, and those. */
   let prefix = ""
-  let high = 0
-  let low = 0
-  const draw = () => {
-    high = Math.floor(random() * half)
-    low = Math.floor(random() * half)
-  }
+  let last = 0
   return () => {
     const now = clock.now()
-    if (now > time) {
-      time = now
-      prefix = encode(time, 10)
-      draw()
-    } else if (++low === half) {
-      low = 0
-      high = (high + 1) % half
-    }
-    return prefix + encode(high, 8) + encode(low, 8)
+    if (now > time || last + 1 === 2 ** 20) {
+      // Out of numbers within a millisecond: the next one is as good, and still rises.
+      time = Math.max(now, time + 1)
+      prefix = encodeTime(time) + encode(draw()) + encode(draw()) + encode(draw())
+      last = draw() >> 1
+    } else last++
+    return prefix + encode(last)
   }
 }
 
-function encode(value: Millis, length: number): string {
-  let text = ""
-  for (let rest = value; text.length < length; rest = Math.floor(rest / 32)) text = digits[rest % 32]! + text
-  return text
+/** 20 bits as four digits. */
+const encode = (bits: number): string => pairs[bits >> 10]! + pairs[bits & 1023]!
+
+/** 48 bits as ten digits. */
+function encodeTime(time: Millis): string {
+  const high = Math.floor(time / 2 ** 40)
+  const middle = Math.floor(time / 2 ** 20) % 2 ** 20
+  return pairs[high]! + encode(middle) + encode(time % 2 ** 20)
 }
 
 const idPattern = /^[A-Za-z0-9_][A-Za-z0-9._:@/+-]{0,199}$/
