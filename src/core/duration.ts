@@ -71,31 +71,50 @@ const clockTime = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/
  * @returns an instant in milliseconds, or undefined when `text` is none of these.
  */
 export function tryInstant(text: string, now: Millis): Millis | undefined {
-  if (/^@\d+(?:\.\d+)?$/.test(text)) return Math.round(Number(text.slice(1)) * 1000)
+  if (/^@\d+(?:\.\d+)?$/.test(text)) {
+    const at = Math.round(Number(text.slice(1)) * 1000)
+    return at <= lastInstant ? at : undefined
+  }
   if (rfc3339.test(text)) {
+    const [year, month, date] = text.slice(0, 10).split("-").map(Number)
     const at = Date.parse(text.replace(" ", "T"))
-    return Number.isNaN(at) ? undefined : at
+    return isDay(year!, month!, date!) && !Number.isNaN(at) ? at : undefined
   }
   const day = localDateTime.exec(text)
   if (day) {
     const [year, month, date, hour = 0, minute = 0, second = 0] = day
       .slice(1)
       .map((part) => Number(part ?? 0))
+    if (!isDay(year!, month!, date!) || hour > 23 || minute > 59 || second > 59) return undefined
     const at = new Date(year!, month! - 1, date!, hour, minute, second)
-    const kept =
-      at.getMonth() === month! - 1 && at.getDate() === date! && hour < 24 && minute < 60 && second < 60
-    return kept ? at.getTime() : undefined
+    // The constructor takes the years 0 to 99 for the last century's.
+    return at.getFullYear() === year ? at.getTime() : undefined
   }
+  const today = timeOfDay(text, now, 0)
+  if (today === undefined) return undefined
+  return today > now ? today : timeOfDay(text, now, 1)
+}
+
+/** What a Date can hold (https://tc39.es/ecma262/#sec-time-values-and-time-range). */
+const lastInstant: Millis = 8.64e15
+
+/** Whether that month has that day. Date.parse would take 30 February for 2 March. */
+function isDay(year: number, month: number, date: number): boolean {
+  // The calendar repeats itself after 400 years. Day 0 of a month is the last of the one before.
+  const last = new Date(Date.UTC(2000 + (year % 400), month, 0)).getUTCDate()
+  return month >= 1 && month <= 12 && date >= 1 && date <= last
+}
+
+/** `02:30` on the local day of `now`, or so many days later: days that the clocks change have 23 or 25 hours. */
+function timeOfDay(text: string, now: Millis, days: number): Millis | undefined {
   const time = clockTime.exec(text)
-  if (time) {
-    const [hour, minute, second = 0] = time.slice(1).map((part) => Number(part ?? 0))
-    if (hour! > 23 || minute! > 59 || second > 59) return undefined
-    const at = new Date(now)
-    at.setHours(hour!, minute!, second, 0)
-    if (at.getTime() <= now) at.setDate(at.getDate() + 1)
-    return at.getTime()
-  }
-  return undefined
+  if (!time) return undefined
+  const [hour, minute, second = 0] = time.slice(1).map((part) => Number(part ?? 0))
+  if (hour! > 23 || minute! > 59 || second > 59) return undefined
+  const at = new Date(now)
+  at.setDate(at.getDate() + days)
+  at.setHours(hour!, minute!, second, 0)
+  return at.getTime()
 }
 
 /** An instant to come: a bad text is a usage error that names `what`. */
@@ -121,10 +140,9 @@ export function parseWhen(text: string, what: string, now: Millis): When {
 export function parsePast(text: string, what: string, now: Millis): Millis {
   const age = tryDuration(text)
   if (age !== undefined) return now - age
-  const at = tryInstant(text, now)
-  if (at === undefined) {
-    throw new TqError("usage", `${what}: ${JSON.stringify(text)} is neither an age (12h) nor a time (02:30)`)
-  }
   // `02:30` means the next one where the future is meant; where the past is meant, the last one.
-  return clockTime.test(text) ? at - 86_400_000 : at
+  const today = timeOfDay(text, now, 0)
+  const at = today === undefined ? tryInstant(text, now) : today <= now ? today : timeOfDay(text, now, -1)
+  if (at !== undefined) return at
+  throw new TqError("usage", `${what}: ${JSON.stringify(text)} is neither an age (12h) nor a time (02:30)`)
 }

@@ -16,7 +16,7 @@ const pairs = Array.from({ length: 1024 }, (_, bits) => digits[bits >> 5]! + dig
 /** Makes ULIDs that rise even within one millisecond of one process, and when the clock goes back. */
 export function ulids(clock: Clock, random: Random): () => TaskId {
   const draw = () => Math.floor(random() * 2 ** 20)
-  let time = 0
+  let time = -1
   /** All but the last 20 of the 128 bits, and those. */
   let prefix = ""
   let last = 0

@@ -26,10 +26,15 @@ export function parseJson(text: JsonText, what: string): JsonValue {
   return value
 }
 
-function hasProtoKey(value: JsonValue): boolean {
-  if (typeof value !== "object" || value === null) return false
-  if (Array.isArray(value)) return value.some(hasProtoKey)
-  return Object.hasOwn(value, "__proto__") || Object.values(value).some(hasProtoKey)
+/** Without recursion: JSON from a stranger may be nested more deeply than the stack. */
+function hasProtoKey(root: JsonValue): boolean {
+  const rest = [root]
+  for (let value = rest.pop(); value !== undefined; value = rest.pop()) {
+    if (typeof value !== "object" || value === null) continue
+    if (Object.hasOwn(value, "__proto__")) return true
+    for (const item of Object.values(value) as JsonValue[]) rest.push(item)
+  }
+  return false
 }
 
 export const isObject = (value: unknown): value is Record<string, unknown> =>
@@ -127,8 +132,8 @@ export function resultMembers(data: Raw): { result: unknown; encoding?: "base64"
   return { result: new Verbatim(text.includes("\n") ? compact(text) : text) }
 }
 
-/** Removes the line breaks between the tokens of valid JSON. Inside its strings there are none. */
-const compact = (text: JsonText): JsonText => text.replace(/\s*[\r\n]\s*/g, "")
+/** Removes the line breaks and indents between the tokens of valid JSON. Inside its strings there are no line breaks. */
+const compact = (text: JsonText): JsonText => text.replace(/[\r\n]\s*/g, "")
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 

@@ -26,18 +26,27 @@ export function commandName(program: string): string {
   return isTaskName(base) ? base : "command"
 }
 
-const compiled = new Map<string, RegExp>()
-
-/** Whether `name` matches a glob of `*` (any run), `?` (any one) and literal characters. */
+/**
+ * Whether `name` matches a glob of `*` (any run), `?` (any one) and literal characters. Globs come from stores too: no
+ * regular expression, which a hostile one could keep busy for ever.
+ */
 export function globMatches(glob: string, name: string): boolean {
-  let pattern = compiled.get(glob)
-  if (!pattern) {
-    const source = glob
-      .replace(/[.+^${}()|[\]\\]/g, "\\$&")
-      .replaceAll("*", ".*")
-      .replaceAll("?", ".")
-    pattern = new RegExp(`^${source}$`, "s")
-    compiled.set(glob, pattern)
+  let at = 0
+  let star = -1
+  /** Where in the name the last star's run ends, as far as has been tried. */
+  let taken = 0
+  for (let i = 0; i < name.length; ) {
+    if (glob[at] === "*") {
+      star = at++
+      taken = i
+    } else if (glob[at] === "?" || glob[at] === name[i]) {
+      at++
+      i++
+    } else if (star >= 0) {
+      at = star + 1
+      i = ++taken
+    } else return false
   }
-  return pattern.test(name)
+  while (glob[at] === "*") at++
+  return at === glob.length
 }

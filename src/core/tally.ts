@@ -13,10 +13,13 @@ export interface Tally {
   readonly workers: readonly string[]
 }
 
+/** Anything else, from a store that somebody else writes to as well, is no tally. */
+const written = /^([a-z]+):(\d{1,15}):(\d{1,15}):([^:]*)$/
+
 export function readTally(text: string | undefined, kind: Tally["kind"], now: Millis): Tally {
   const fresh: Tally = { kind, count: 0, since: now, workers: [] }
-  const [storedKind, count, since, workers] = (text ?? "").split(":")
-  if (storedKind !== kind || !count || !since) return fresh
+  const [, storedKind, count, since, workers] = written.exec(text ?? "") ?? []
+  if (storedKind !== kind) return fresh
   return { kind, count: Number(count), since: Number(since), workers: workers ? workers.split(",") : [] }
 }
 

@@ -191,7 +191,8 @@ function afterFailedStart(
   const again = tally.workers.includes(claim.lease.worker)
   if (exhausted(claim)) return failed(claim, ending.failure, by)
   if (again && ending.elsewhere) {
-    const delay = Math.min(30_000, 250 * 2 ** Math.min(7, claim.postponements - tally.count))
+    const handovers = Math.max(0, claim.postponements - tally.count)
+    const delay = Math.min(30_000, 250 * 2 ** Math.min(7, handovers))
     return postponed(claim, "start", delay, writeTally(tally))
   }
   const count = tally.count + 1
@@ -200,15 +201,13 @@ function afterFailedStart(
   return postponed(claim, "start", 100 * 2 ** tally.count, writeTally({ ...tally, count, workers }))
 }
 
-function afterUnserved(claim: Claim, message: string, by: Deciding): Outcome {
+function afterUnserved(claim: Claim, complaint: string, by: Deciding): Outcome {
   const tally = readTally(claim.tally, "unserved", by.now)
-  if (by.now - tally.since >= unservedLimit || exhausted(claim)) {
-    const waited = formatDuration(by.now - tally.since)
-    return failed(
-      claim,
-      { kind: "unserved", message: `${message}; no other worker took it for ${waited}` },
-      by,
-    )
+  // The clock may have been set back since.
+  const waited = Math.max(0, by.now - tally.since)
+  if (waited >= unservedLimit || exhausted(claim)) {
+    const message = `${complaint}; no other worker took it for ${formatDuration(waited)}`
+    return failed(claim, { kind: "unserved", message }, by)
   }
   const delay = Math.min(60_000, 1_000 * 2 ** Math.min(6, tally.count))
   return postponed(claim, "unserved", delay, writeTally({ ...tally, count: tally.count + 1 }))
