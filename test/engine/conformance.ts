@@ -16,6 +16,7 @@ import { lookRules } from "./conformance/look.ts"
 import { processRules } from "./conformance/processes.ts"
 import { pruneRules } from "./conformance/prune.ts"
 import { pushRules } from "./conformance/push.ts"
+import { randomRules } from "./conformance/random.ts"
 import { refusalRules } from "./conformance/refusals.ts"
 import { reportRules } from "./conformance/report.ts"
 import { reviseRules } from "./conformance/revise.ts"
@@ -51,6 +52,7 @@ const topics = [
   reviseRules,
   cronRules,
   processRules,
+  randomRules,
   refusalRules,
 ]
 

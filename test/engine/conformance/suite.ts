@@ -26,7 +26,7 @@ export class Suite {
       const lacking = [...needs, ...more].filter((need) => this.lacks(need))
       const [first] = lacking
       if (first) this.#leftOut.set(first, (this.#leftOut.get(first) ?? 0) + 1)
-      else test(title, () => this.#play(play), 20_000)
+      else test(title, () => this.play(play), 60_000)
     }
   }
 
@@ -35,7 +35,8 @@ export class Suite {
     for (const [need, count] of this.#leftOut) test.skip(`${count} rules that need: ${need}`, () => {})
   }
 
-  async #play(play: Play): Promise<void> {
+  /** Plays on an empty store. */
+  async play(play: Play): Promise<void> {
     const ground = await this.harness.start()
     const stage = new Stage(this.harness, ground, await ground.engine())
     try {
