@@ -14,7 +14,8 @@ export default command({
       operands,
       flags,
       change: { kind: "cancel", reason: "cancelled" },
+      verb: "cancel",
       done: "cancelled",
-      isFine: () => true,
+      refusalIsFine: true,
     }),
 })

@@ -1,6 +1,7 @@
 import { command } from "../src/cli/command.ts"
 import { Table } from "../src/cli/table.ts"
-import { redactUrl } from "../src/config.ts"
+import { type Config, redactUrl } from "../src/config.ts"
+import { isObject } from "../src/core/json.ts"
 
 interface Row {
   readonly setting: string
@@ -25,12 +26,11 @@ export default command({
       {
         setting: "payloadLimit",
         value: String(session.payloadLimit),
-        origin: config.file("payloadLimit").origin,
+        origin: config.originOf(["payloadLimit"]),
       },
     ]
     for (const key of ["durability", "routes", "queues", "retention", "worker", "hooks"] as const) {
-      const { value, origin } = config.file(key)
-      rows.push(...flatten(key, value, origin))
+      rows.push(...leaves([key], config.file(key), config))
     }
     if (session.json) for (const row of rows) session.printLine(JSON.stringify(row))
     else {
@@ -44,18 +44,11 @@ export default command({
   },
 })
 
-/** One row for each leaf. */
-function flatten(setting: string, value: unknown, origin: string): Row[] {
-  if (value === undefined) return [{ setting, value: "", origin }]
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    const isSecret = setting.startsWith("worker.env.")
-    return [
-      {
-        setting,
-        value: isSecret ? "***" : typeof value === "string" ? value : JSON.stringify(value),
-        origin,
-      },
-    ]
-  }
-  return Object.entries(value).flatMap(([key, item]) => flatten(`${setting}.${key}`, item, origin))
+/** One row for each value of a table. */
+function leaves(path: readonly string[], value: unknown, config: Config): Row[] {
+  if (isObject(value))
+    return Object.entries(value).flatMap(([key, item]) => leaves([...path, key], item, config))
+  const isSecret = path[0] === "worker" && path[1] === "env"
+  const text = value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value)
+  return [{ setting: path.join("."), value: isSecret ? "***" : text, origin: config.originOf(path) }]
 }

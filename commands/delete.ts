@@ -15,6 +15,7 @@ export default command({
       operands,
       flags,
       change: { kind: "delete" },
+      verb: "delete",
       done: "deleted",
     }),
 })

@@ -1,7 +1,7 @@
-import { existsSync, writeFileSync } from "node:fs"
+import { rmSync, writeFileSync } from "node:fs"
 import { command } from "../src/cli/command.ts"
 import type { Session } from "../src/cli/session.ts"
-import { TqError } from "../src/core/errors.ts"
+import { messageOf, TqError } from "../src/core/errors.ts"
 import { selfCommand } from "../src/self.ts"
 import starter from "../src/templates/tq.toml" with { type: "text" }
 import workerUnit from "../src/templates/tq-worker.service" with { type: "text" }
@@ -15,17 +15,35 @@ export default command({
   operands: { min: 0, max: 0 },
   run: async ({ flags, session }) => {
     if (flags.systemd) {
-      const unit = workerUnit.replaceAll("@TQ@", selfCommand()[0]!).replaceAll("@DIRECTORY@", process.cwd())
+      const unit = workerUnit
+        .replaceAll("@TQ@", () => unitWord(selfCommand()[0]!))
+        .replaceAll("@DIRECTORY@", () => unitPath(process.cwd()))
       writeNew(session, "tq-worker.service", unit, 0o644)
     } else writeNew(session, "tq.toml", starter, 0o600)
     return 0
   },
 })
 
+/** In unit files `%` begins a specifier (systemd.unit(5)). */
+const unitPath = (path: string): string => path.replaceAll("%", "%%")
+
+/** One word of a command line (systemd.service(5)): `$` begins a variable, quotes keep white space together. */
+const unitWord = (word: string): string => {
+  const escaped = unitPath(word).replaceAll("$", "$$$$")
+  return /[\s"'\\;]/.test(escaped) ? `"${escaped.replace(/["\\]/g, "\\$&")}"` : escaped
+}
+
 /** Never over something that is there. */
 function writeNew(session: Session, path: string, text: string, mode: number): void {
-  if (existsSync(path)) throw new TqError("exists", `${path} is already there: move it away first`)
-  writeFileSync(path, text, { mode, flag: "wx" })
+  try {
+    writeFileSync(path, text, { mode, flag: "wx" })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === "EEXIST") throw new TqError("exists", `${path} is already there: move it away first`)
+    // The disk may have been full only after the file was made.
+    rmSync(path, { force: true })
+    throw new TqError(code === "ENOSPC" ? "io" : "exists", `cannot create ${path}: ${messageOf(error)}`)
+  }
   if (session.json) session.printLine(JSON.stringify({ path }))
   else session.printLine(path)
 }

@@ -7,7 +7,7 @@ export default command({
   description:
     "Inside a task: say when to run it again. Then exit 75: it is postponed, and nothing is charged.",
   usage: ["tq later DUR; exit 75"],
-  examples: ["tq later 30s; exit 75"],
+  examples: ["tq later 30s; exit 75", "curl -fsS https://example.org/feed || { tq later 5m; exit 75; }"],
   flags: {},
   operands: { min: 1, max: 1 },
   run: async ({ operands, session }) => {

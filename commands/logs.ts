@@ -1,8 +1,12 @@
 import { command } from "../src/cli/command.ts"
 import { oneId } from "../src/cli/ids.ts"
+import type { Session } from "../src/cli/session.ts"
 import { interruption } from "../src/cli/signals.ts"
 import { TqError } from "../src/core/errors.ts"
-import type { Chunk } from "../src/engine/engine.ts"
+import type { TaskId } from "../src/core/id.ts"
+import { rawOf } from "../src/core/json.ts"
+import { attemptOf } from "../src/core/state.ts"
+import type { Chunk, Engine, StoredTask } from "../src/engine/engine.ts"
 import { noSuchTask } from "../src/waiting/ends.ts"
 import { gapsIn } from "../src/waiting/gaps.ts"
 
@@ -23,41 +27,64 @@ export default command({
   operands: { min: 1, max: 1 },
   run: async ({ flags, operands, session }) => {
     const id = await oneId(operands)
-    const { attempt, follow } = flags
-    if (attempt !== undefined && !/^[1-9]\d*$/.test(attempt)) {
-      throw new TqError(
-        "usage",
-        `--attempt: bad number ${JSON.stringify(attempt)}: attempts are counted from 1`,
-      )
-    }
-    if (follow && attempt !== undefined)
+    const attempt = parseAttempt(flags.attempt)
+    if (flags.follow && attempt !== undefined)
       throw new TqError("usage", "-f follows the present run: leave --attempt out")
     const engine = await session.engine()
-    const gap = gapsIn()
-    const print = (chunk: Chunk): void => {
-      const isError = chunk.stream === "stderr"
-      if (flags.stdout !== flags.stderr && flags.stderr !== isError) return
-      const missing = gap(chunk)
-      if (missing > 0)
-        session.talk(`… ${missing.toLocaleString("en")} bytes of ${chunk.stream} were not kept`)
-      if (session.json) {
-        const { data, ...rest } = chunk
-        session.printLine(JSON.stringify({ ...rest, data: Buffer.from(data).toString() }))
-      } else if (isError && !flags.stderr) session.printError(chunk.data)
-      else session.print(chunk.data)
-    }
-    if (!follow) {
-      const [task] = await engine.get([id])
-      if (!task) throw noSuchTask(id)
-      for (const chunk of await engine.output(id, attempt === undefined ? undefined : Number(attempt)))
-        print(chunk)
-      return 0
-    }
-    const interrupted = interruption()
-    for await (const sighting of engine.follow(id, { output: true }, interrupted.signal)) {
-      if (sighting.kind === "gone") throw noSuchTask(id)
-      if (sighting.kind === "output") print(sighting.chunk)
-    }
-    return interrupted.exitCode ?? 0
+    const print = printer(session, flags)
+    if (flags.follow) return follow(engine, id, print)
+    const [task] = await engine.get([id])
+    if (!task) throw noSuchTask(id)
+    const chunks = await engine.output(id, attempt)
+    if (chunks.length === 0 && attempt !== undefined) refuseAttempt(task, attempt)
+    for (const chunk of chunks) print(chunk)
+    return 0
   },
 })
+
+function parseAttempt(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
+  throw new TqError("usage", `--attempt: bad number ${JSON.stringify(text)}: attempts are counted from 1`)
+}
+
+/** An attempt that wrote nothing is fine, one that never was is not. */
+function refuseAttempt({ record, state }: StoredTask, attempt: number): void {
+  const had = state.epoch === 0 ? 0 : attemptOf(state)
+  if (attempt > had) throw new TqError("missing", `${record.id} has had ${had} attempts, not ${attempt}`)
+}
+
+async function follow(engine: Engine, id: TaskId, print: (chunk: Chunk) => void): Promise<number> {
+  const interrupted = interruption()
+  for await (const sighting of engine.follow(id, { output: true }, interrupted.signal)) {
+    if (sighting.kind === "gone") throw noSuchTask(id)
+    if (sighting.kind === "output") print(sighting.chunk)
+  }
+  return interrupted.exitCode ?? 0
+}
+
+function printer(
+  session: Session,
+  only: { readonly stdout: boolean; readonly stderr: boolean },
+): (chunk: Chunk) => void {
+  const gap = gapsIn()
+  return (chunk) => {
+    const isError = chunk.stream === "stderr"
+    if (only.stdout !== only.stderr && only.stderr !== isError) return
+    const missing = gap(chunk)
+    if (missing > 0) session.talk(`… ${missing.toLocaleString("en")} bytes of ${chunk.stream} were not kept`)
+    if (session.json) session.printLine(chunkJson(chunk))
+    else if (isError && !only.stderr) session.printError(chunk.data)
+    else session.print(chunk.data)
+  }
+}
+
+/** A piece that is not UTF-8, be it that a character is cut in two, is base64 and says so. */
+function chunkJson({ data, ...rest }: Chunk): string {
+  const text = rawOf(data)
+  return JSON.stringify(
+    typeof text === "string"
+      ? { ...rest, data: text }
+      : { ...rest, data: Buffer.from(data).toString("base64"), encoding: "base64" },
+  )
+}

@@ -2,6 +2,7 @@ import { act, actingFlags } from "../src/cli/acting.ts"
 import { command } from "../src/cli/command.ts"
 import type { Session } from "../src/cli/session.ts"
 import { Table } from "../src/cli/table.ts"
+import { TqError } from "../src/core/errors.ts"
 import { parsePriority } from "../src/core/priority.ts"
 
 export default command({
@@ -17,12 +18,17 @@ export default command({
   operands: { min: 0, max: Number.POSITIVE_INFINITY },
   run: async ({ flags, operands, session }) => {
     const [level, ...ids] = operands
-    if (level === undefined) return showLevels(session)
+    if (level === undefined) {
+      if (Object.values(flags).some((value) => value !== undefined && value !== false))
+        throw new TqError("usage", "priority: say which: tq priority P, and then ids or a filter")
+      return showLevels(session)
+    }
     return act({
       session,
       operands: ids,
       flags,
       change: { kind: "reprioritise", priority: parsePriority(level) },
+      verb: `give priority ${level} to`,
       done: `given priority ${level}`,
     })
   },

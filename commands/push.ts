@@ -1,20 +1,21 @@
 import { command, type Invocation } from "../src/cli/command.ts"
-import { readStdin, stdinStream } from "../src/cli/stdin.ts"
-import { LineWriter } from "../src/cli/terminal.ts"
-import { parseDuration } from "../src/core/duration.ts"
+import type { Session } from "../src/cli/session.ts"
+import { readStdin } from "../src/cli/stdin.ts"
+import { waitTimeout, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
 import { ulids } from "../src/core/id.ts"
 import { stringifySpliced } from "../src/core/json.ts"
 import type { Task } from "../src/core/task.ts"
 import { type Draft, type Drafting, taskFrom } from "../src/producer/draft.ts"
 import { draftFromFlags, subjectFrom, taskFlags } from "../src/producer/flags.ts"
+import { pushCommand } from "../src/producer/payload.ts"
 import { pushTask, requireWorker } from "../src/producer/push.ts"
 
 const flags = {
   ...taskFlags,
   stdin: { type: "boolean", description: "commands: hand on what stdin holds" },
   wait: { type: "boolean", description: "wait for its end, stream its output, exit with its code" },
-  "wait-timeout": { type: "string", value: "DUR", description: "stop waiting after this long (exit 124)" },
+  "wait-timeout": waitTimeoutFlag,
   "cancel-on-signal": { type: "boolean", description: "under --wait: INT, TERM and HUP cancel it" },
   "require-worker": {
     type: "boolean",
@@ -50,7 +51,7 @@ export default command({
   flags,
   operands: { min: 0, max: 2 },
   takesArgv: true,
-  hint: (args) => `to push a command, write: tq push -- ${args.join(" ")}`,
+  meant: pushCommand,
   run: async (invocation) => {
     const { batch, lines, null: isNull } = invocation.flags
     return batch || lines || isNull ? runMany(invocation) : runOne(invocation)
@@ -58,90 +59,57 @@ export default command({
 })
 
 async function runOne({ flags, operands, argv, session }: PushInvocation): Promise<number> {
-  const subject = await subjectFrom(operands, argv, readStdin)
-  const stdin = flags.stdin ? { stdin: await readStdin() } : {}
-  const task = taskFrom({ ...draftFromFlags(flags), ...subject, ...stdin }, drafting(session))
-  if (flags["dry-run"]) return showTask(task, session)
-  const timeout = flags["wait-timeout"]
-  const waitFor = timeout === undefined ? undefined : parseDuration(timeout, "--wait-timeout")
-  const engine = await session.engine()
-  if (flags["require-worker"]) await requireWorker(engine, task)
-  const receipt = await pushTask(engine, task)
-  if (receipt.isDuplicate) session.talk(`${receipt.id} already there`)
-  if (receipt.notice !== undefined) session.talk(receipt.notice)
-  if (receipt.isDuplicate && flags["fail-if-exists"]) {
-    session.printLine(receipt.id)
-    return 75
-  }
-  if (!flags.wait) {
-    session.printLine(
-      session.json ? stringifySpliced({ id: receipt.id, duplicate: receipt.isDuplicate }) : receipt.id,
-    )
+  const { wait } = flags
+  if (!wait) refuseWithoutWait(flags)
+  const timeout = wait ? waitTimeout(flags["wait-timeout"]) : undefined
+  const subject = await subjectOf(operands, argv, session)
+  const task = taskFrom(
+    { ...draftFromFlags(flags), ...subject, ...(await stdinOf(flags, subject, session)) },
+    drafting(session),
+  )
+  if (flags["dry-run"]) {
+    const show = await shower(session)
+    show(task)
     return 0
   }
-  session.warn(receipt.id)
+  const engine = await session.engine()
+  if (flags["require-worker"]) await requireWorker(engine, task)
+  const { id, isDuplicate, notice } = await pushTask(engine, task)
+  const remarks = [...(isDuplicate ? [`${id} already there`] : []), ...(notice !== undefined ? [notice] : [])]
+  const isRefused = isDuplicate && flags["fail-if-exists"]
+  if (!wait || isRefused) {
+    session.printLine(session.json ? stringifySpliced({ id, duplicate: isDuplicate }) : id)
+    for (const remark of remarks) session.talk(remark)
+    return isRefused ? 75 : 0
+  }
   const { waitAndStream } = await import("../src/waiting/stream.ts")
-  return waitAndStream(session, receipt.id, { timeout: waitFor, cancelOnSignal: flags["cancel-on-signal"] })
+  return waitAndStream(session, id, { timeout, cancelOnSignal: flags["cancel-on-signal"], remarks })
 }
 
 async function runMany({ flags, operands, argv, session }: PushInvocation): Promise<number> {
-  const [{ pushMany }, { draftFromLine, fillTemplate, records, textOf }] = await Promise.all([
-    import("../src/producer/many.ts"),
-    import("../src/producer/batch.ts"),
-  ])
-  const { interruption } = await import("../src/cli/signals.ts")
   refuseTogether(flags, operands, argv)
-  const by = drafting(session)
-  const shared = draftFromFlags(flags)
-  const template = flags.batch ? undefined : await templateFrom(operands, argv)
-  const read = (record: Uint8Array): Task | undefined => {
-    if (record.byteLength === 0) return undefined
-    const text = textOf(record)
-    const own: Draft = template ? template(text, fillTemplate) : draftFromLine(text)
-    return taskFrom({ ...shared, ...own }, { ...by, now: session.clock.now() })
-  }
-  const out = new LineWriter(1)
-  if (flags["dry-run"]) {
-    for await (const batch of records(stdinStream(), flags.null ? "\0" : "\n")) {
-      for (const task of batch.map(read)) if (task) await showTask(task, session)
-    }
-    return 0
-  }
-  const interrupted = interruption()
-  try {
-    await pushMany(records(stdinStream(interrupted.signal), flags.null ? "\0" : "\n"), {
-      engine: await session.engine(),
-      read,
-      unit: flags.null ? "records" : "lines",
-      accepted: (id, duplicate) => out.line(session.json ? stringifySpliced({ id, duplicate }) : id),
-      notice: (text) => session.talk(text),
-      progress: (count) => {
-        out.flush()
-        if (session.showsProgress) session.progress(`${count.toLocaleString("en")} pushed`)
-      },
-      failIfExists: flags["fail-if-exists"],
-      signal: interrupted.signal,
-    })
-  } catch (error) {
-    out.flush()
-    if (!interrupted.exitCode || !(error instanceof TqError)) throw error
-    session.warn(error.message)
-    return interrupted.exitCode
-  } finally {
-    out.flush()
-    session.endProgress()
-    interrupted.stop()
-  }
+  const { pushInput, readInput } = await import("../src/producer/input.ts")
+  const options = {
+    session,
+    drafting: drafting(session),
+    shared: draftFromFlags(flags),
+    template: flags.batch ? undefined : await subjectOf(operands, argv, session),
+    separator: flags.null ? "\0" : "\n",
+    failIfExists: flags["fail-if-exists"],
+  } as const
+  if (!flags["dry-run"]) return pushInput(options)
+  const show = await shower(session)
+  await readInput(options, ({ task }) => show(task))
   return 0
 }
 
-/** Makes the draft of one record of `--lines`. */
-async function templateFrom(operands: readonly string[], argv: readonly string[] | undefined) {
-  const subject = await subjectFrom(operands, argv, readStdin)
-  return (record: string, fill: (argv: readonly string[], record: string) => string[]): Draft =>
-    subject.command
-      ? { command: fill(subject.command, record) }
-      : { ...subject, args: fill(subject.args ?? [], record) }
+const subjectOf = (operands: readonly string[], argv: readonly string[] | undefined, session: Session) =>
+  subjectFrom(operands, argv, { stdin: readStdin, limit: session.payloadLimit })
+
+/** Read only for a command: what a handler is given is its payload, and `taskFrom` says so. */
+async function stdinOf(flags: PushInvocation["flags"], subject: Draft, session: Session): Promise<Draft> {
+  if (!flags.stdin) return {}
+  return { stdin: subject.command ? await readStdin(session.payloadLimit) : new Uint8Array() }
 }
 
 function refuseTogether(
@@ -153,6 +121,9 @@ function refuseTogether(
   if (flags.stdin)
     throw new TqError("usage", "--stdin cannot be read twice: leave it out with --batch, --lines and -0")
   if (flags["require-worker"]) throw new TqError("usage", "--require-worker is for one task")
+  if (flags.id !== undefined)
+    throw new TqError("usage", "--id is for one task: give each line of --batch its own")
+  refuseWithoutWait(flags)
   if (flags.batch && (flags.lines || flags.null))
     throw new TqError("usage", "--batch excludes --lines and -0")
   if (flags.batch && (operands.length > 0 || argv))
@@ -161,20 +132,27 @@ function refuseTogether(
     throw new TqError("usage", "--lines makes the payload from each line: leave PAYLOAD out")
 }
 
-function drafting(session: PushInvocation["session"]): Drafting {
+function refuseWithoutWait(flags: PushInvocation["flags"]): void {
+  if (flags["wait-timeout"] !== undefined) throw new TqError("usage", "--wait-timeout needs --wait")
+  if (flags["cancel-on-signal"]) throw new TqError("usage", "--cancel-on-signal needs --wait")
+}
+
+function drafting(session: Session): Drafting {
   return {
     now: session.clock.now(),
     newId: ulids(session.clock, session.random),
-    routes: session.config.file("routes").value ?? {},
+    routes: session.config.file("routes") ?? {},
     payloadLimit: session.payloadLimit,
     cwd: process.cwd(),
     environment: session.env,
   }
 }
 
-async function showTask(task: Task, session: PushInvocation["session"]): Promise<number> {
-  const { toRecord } = await import("../src/core/task.ts")
-  const { viewDraft } = await import("../src/core/view.ts")
-  session.printLine(viewDraft(toRecord(task)))
-  return 0
+/** `--dry-run`: what would be stored. */
+async function shower(session: Session): Promise<(task: Task) => void> {
+  const [{ toRecord }, { viewDraft }] = await Promise.all([
+    import("../src/core/task.ts"),
+    import("../src/core/view.ts"),
+  ])
+  return (task) => session.printLine(viewDraft(toRecord(task)))
 }

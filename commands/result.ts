@@ -1,12 +1,10 @@
 import { command } from "../src/cli/command.ts"
 import { oneId } from "../src/cli/ids.ts"
-import { interruption } from "../src/cli/signals.ts"
-import { parseDuration } from "../src/core/duration.ts"
+import { waitingFor, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
 import { isEnd } from "../src/core/state.ts"
 import { viewJson, waitedExitCode } from "../src/core/view.ts"
-import type { StoredTask } from "../src/engine/engine.ts"
-import { awaitEnd, noSuchTask } from "../src/waiting/ends.ts"
+import { ends, noSuchTask } from "../src/waiting/ends.ts"
 
 export default command({
   name: "result",
@@ -18,23 +16,21 @@ export default command({
   ],
   flags: {
     wait: { type: "boolean", description: "wait for the end, and exit with the task's exit code" },
-    "wait-timeout": { type: "string", value: "DUR", description: "stop waiting after this long (exit 124)" },
+    "wait-timeout": waitTimeoutFlag,
   },
   operands: { min: 1, max: 1 },
   run: async ({ flags, operands, session }) => {
     const id = await oneId(operands)
+    const timeout = flags["wait-timeout"]
+    if (!flags.wait && timeout !== undefined) throw new TqError("usage", "--wait-timeout needs --wait")
+    const waiting = flags.wait ? waitingFor(timeout) : undefined
     const engine = await session.engine()
-    let task: StoredTask | undefined
-    if (flags.wait) {
-      const timeout = flags["wait-timeout"]
-      const interrupted = interruption()
-      const limit =
-        timeout === undefined ? [] : [AbortSignal.timeout(parseDuration(timeout, "--wait-timeout"))]
-      task = await awaitEnd(engine, id, AbortSignal.any([interrupted.signal, ...limit]))
-      if (!task) return interrupted.exitCode ?? 124
-    } else {
-      task = (await engine.get([id]))[0]
-      if (!task) throw noSuchTask(id)
+    const task = waiting
+      ? (await ends(engine, [id], "all", waiting.signal).next()).value
+      : (await engine.get([id]))[0]
+    if (!task) {
+      if (waiting) return waiting.exitCode
+      throw noSuchTask(id)
     }
     const { state } = task
     if (session.json) session.printLine(viewJson(task))

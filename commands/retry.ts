@@ -14,6 +14,7 @@ export default command({
       operands,
       flags,
       change: { kind: "retry" },
+      verb: "retry",
       done: "sent back to be run",
     }),
 })

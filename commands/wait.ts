@@ -1,10 +1,9 @@
 import { command } from "../src/cli/command.ts"
 import { idsFrom } from "../src/cli/ids.ts"
-import { interruption } from "../src/cli/signals.ts"
-import { parseDuration } from "../src/core/duration.ts"
+import { waitingFor, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
 import { viewJson, waitedExitCode } from "../src/core/view.ts"
-import { awaitAll, awaitAny } from "../src/waiting/ends.ts"
+import { ends } from "../src/waiting/ends.ts"
 
 export default command({
   name: "wait",
@@ -17,22 +16,23 @@ export default command({
   ],
   flags: {
     any: { type: "boolean", description: "until the first one ends" },
-    "wait-timeout": { type: "string", value: "DUR", description: "stop waiting after this long (exit 124)" },
+    "wait-timeout": waitTimeoutFlag,
   },
   operands: { min: 1, max: Number.POSITIVE_INFINITY },
   run: async ({ flags, operands, session }) => {
     const ids = await idsFrom(operands)
     if (ids.length === 0) throw new TqError("usage", "wait: no ids on stdin")
+    const waiting = waitingFor(flags["wait-timeout"])
     const engine = await session.engine()
-    const timeout = flags["wait-timeout"]
-    const interrupted = interruption()
-    const limit = timeout === undefined ? [] : [AbortSignal.timeout(parseDuration(timeout, "--wait-timeout"))]
-    const signal = AbortSignal.any([interrupted.signal, ...limit])
-    const first = flags.any ? await awaitAny(engine, ids, signal) : undefined
-    const ended = flags.any ? first && [first] : await awaitAll(engine, ids, signal)
-    if (!ended) return interrupted.exitCode ?? 124
-    if (session.json) for (const task of ended) session.printLine(viewJson(task))
-    if (ended.length === 1) return waitedExitCode(ended[0]!.state)
-    return ended.every(({ state }) => state.status === "completed") ? 0 : 1
+    const awaited = flags.any ? 1 : ids.length
+    let ended = 0
+    let code = 0
+    for await (const task of ends(engine, ids, flags.any ? "any" : "all", waiting.signal)) {
+      ended++
+      if (session.json) session.printLine(viewJson(task))
+      if (awaited === 1) code = waitedExitCode(task.state)
+      else if (task.state.status !== "completed") code = 1
+    }
+    return ended < awaited ? waiting.exitCode : code
   },
 })

@@ -2,10 +2,11 @@
  * Settings, first wins: flag, `TQ_*` variable, `./tq.toml` (searched upwards), `$XDG_CONFIG_HOME/tq/config.toml`,
  * `/etc/tq/config.toml`, the default. Each value remembers where it came from.
  */
-import { readFileSync, statSync } from "node:fs"
+import { lstatSync, readFileSync, type Stats, statSync } from "node:fs"
 import { userInfo } from "node:os"
-import { dirname, join } from "node:path"
+import { dirname, join, resolve } from "node:path"
 import { messageOf, TqError } from "./core/errors.ts"
+import { isObject } from "./core/json.ts"
 import { isOwn, isWritableByOthers } from "./ownership.ts"
 import { type FileSettings, readSettings } from "./settings.ts"
 
@@ -30,8 +31,10 @@ export interface Config {
   readonly passwordFile: Setting<string | undefined>
   /** The files that were read, the first one first. */
   readonly files: readonly { readonly path: string; readonly settings: FileSettings }[]
-  /** A setting of the files: of the first that has it. */
-  file<K extends keyof FileSettings>(key: K): Setting<FileSettings[K] | undefined>
+  /** A setting of the files; tables are put together from all files, each of their values from the first that has it. */
+  file<K extends keyof FileSettings>(key: K): FileSettings[K] | undefined
+  /** The file that `["worker", "grace"]` comes from, or `default`. */
+  originOf(path: readonly string[]): string
 }
 
 export type Environment = Readonly<Record<string, string | undefined>>
@@ -43,12 +46,10 @@ export function loadConfig(
   remark: (message: string) => void,
 ): Config {
   const files = configFiles(flags, env, cwd, remark).map((path) => ({ path, settings: parseFile(path) }))
-  const file = <K extends keyof FileSettings>(key: K): Setting<FileSettings[K] | undefined> => {
-    const first = files.find(({ settings }) => settings[key] !== undefined)
-    return first
-      ? { value: first.settings[key], origin: first.path }
-      : { value: undefined, origin: "default" }
-  }
+  const file = <K extends keyof FileSettings>(key: K): FileSettings[K] | undefined =>
+    firstOf(files.map(({ settings }) => settings[key])) as FileSettings[K] | undefined
+  const originOf = (path: readonly string[]): string =>
+    files.find(({ settings }) => valueAt(settings, path) !== undefined)?.path ?? "default"
   const pick = (
     flag: "url" | "store" | "namespace" | "password-file",
     variable: string,
@@ -58,7 +59,15 @@ export function loadConfig(
       ? { value: flags[flag], origin: `--${flag}` }
       : env[variable]
         ? { value: env[variable], origin: variable }
-        : file(key)
+        : fromFile(key)
+  /** Relative paths in a file are relative to it: `tq push` must find the same store in every folder below. */
+  const fromFile = (key: "url" | "store" | "namespace" | "passwordFile"): Setting<string | undefined> => {
+    const value = file(key)
+    const origin = originOf([key])
+    if (value === undefined || key === "namespace") return { value, origin }
+    const folder = dirname(resolve(cwd, origin))
+    return { value: key === "passwordFile" ? resolve(folder, value) : anchorUrl(value, folder), origin }
+  }
   const url = pick("url", "TQ_URL", "url")
   const namespace = pick("namespace", "TQ_NAMESPACE", "namespace")
   if (flags.url !== undefined) refusePassword(flags.url, "--url")
@@ -70,15 +79,42 @@ export function loadConfig(
     passwordFile: pick("password-file", "TQ_PASSWORD_FILE", "passwordFile"),
     files,
     file,
+    originOf,
   }
 }
 
-/** HOME, or the passwd entry's under cron's almost empty environment. */
-export function homeOf(env: Environment): string {
-  return env.HOME || userInfo().homedir
+/** The first value that there is; of tables all keys, those of the first table first. */
+function firstOf(values: readonly unknown[]): unknown {
+  const given = values.filter((value) => value !== undefined)
+  if (!isObject(given[0])) return given[0]
+  const tables = given.filter(isObject)
+  const keys = new Set(tables.flatMap(Object.keys))
+  return Object.fromEntries([...keys].map((key) => [key, firstOf(tables.map((table) => table[key]))]))
 }
 
-const stateHome = (env: Environment): string => env.XDG_STATE_HOME || join(homeOf(env), ".local", "state")
+const valueAt = (value: unknown, path: readonly string[]): unknown =>
+  path.reduce<unknown>((part, key) => (isObject(part) ? part[key] : undefined), value)
+
+/** The URL with a relative path made absolute. */
+export const anchorUrl = (url: string, folder: string): string =>
+  url.replace(/^sqlite:(?!\/)(.+)$/i, (_, path: string) => `sqlite:${resolve(folder, path)}`)
+
+/** HOME, or the passwd entry's under cron's almost empty environment; undefined for a user who has neither. */
+export function homeOf(env: Environment): string | undefined {
+  if (env.HOME) return env.HOME
+  try {
+    return userInfo().homedir
+  } catch {
+    return undefined
+  }
+}
+
+function stateHome(env: Environment): string {
+  if (env.XDG_STATE_HOME) return env.XDG_STATE_HOME
+  const home = homeOf(env)
+  if (home !== undefined) return join(home, ".local", "state")
+  throw new TqError("config", "this user has no home directory: say with TQ_URL or --url where the tasks are")
+}
 
 function checkNamespace(name: string): string {
   if (/^[A-Za-z0-9_-]{1,64}$/.test(name)) return name
@@ -108,17 +144,20 @@ function configFiles(
     return [flags.config]
   }
   const project = projectFile(cwd, remark)
-  const user = join(env.XDG_CONFIG_HOME || join(homeOf(env), ".config"), "tq", "config.toml")
-  return [...(project ? [project] : []), ...[user, "/etc/tq/config.toml"].filter(isFile)]
+  const home = homeOf(env)
+  const folder = env.XDG_CONFIG_HOME || (home !== undefined && join(home, ".config"))
+  const user = folder ? [join(folder, "tq", "config.toml")] : []
+  return [...(project ? [project] : []), ...[...user, "/etc/tq/config.toml"].filter(isFile)]
 }
 
 /** The nearest tq.toml upwards. It can name programs to run, so a stranger's does not count. */
 function projectFile(cwd: string, remark: (message: string) => void): string | undefined {
   for (let folder = cwd; ; folder = dirname(folder)) {
     const path = join(folder, "tq.toml")
-    const file = statSync(path, { throwIfNoEntry: false })
-    if (file?.isFile()) {
-      if (isOwn(file)) {
+    const file = fileAt(path)
+    if (file) {
+      // A link is as trustworthy as whoever made it.
+      if (isOwn(file) && isOwn(lstatSync(path))) {
         if (!isWritableByOthers(file)) return path
         throw new TqError(
           "config",
@@ -131,11 +170,15 @@ function projectFile(cwd: string, remark: (message: string) => void): string | u
   }
 }
 
-function isFile(path: string): boolean {
+const isFile = (path: string): boolean => fileAt(path) !== undefined
+
+function fileAt(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false
+    const file = statSync(path, { throwIfNoEntry: false })
+    return file?.isFile() ? file : undefined
   } catch {
-    return false
+    // A folder that may not be looked into.
+    return undefined
   }
 }
 

@@ -3,25 +3,31 @@ import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } 
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import type { Session } from "./cli/session.ts"
+import { interruption } from "./cli/signals.ts"
 import { printTasks } from "./cli/tasks.ts"
 import { TqError } from "./core/errors.ts"
 import { ulids } from "./core/id.ts"
-import { type Task, toRecord } from "./core/task.ts"
+import { defaultPayloadLimit, type Task, toRecord } from "./core/task.ts"
 import type { Engine } from "./engine/engine.ts"
 import { openEngine } from "./engine/open.ts"
 import { type Draft, taskFrom } from "./producer/draft.ts"
 import { selfCommand } from "./self.ts"
 
 export async function runDemo(session: Session): Promise<number> {
+  const interrupted = interruption()
   const folder = mkdtempSync(join(tmpdir(), "tq-demo-"))
   try {
-    return await demonstrate(session, folder)
+    return await demonstrate(session, folder, interrupted.signal)
+  } catch (error) {
+    if (interrupted.exitCode === undefined) throw error
+    return interrupted.exitCode
   } finally {
     rmSync(folder, { recursive: true, force: true })
+    interrupted.stop()
   }
 }
 
-async function demonstrate(session: Session, folder: string): Promise<number> {
+async function demonstrate(session: Session, folder: string, stop: AbortSignal): Promise<number> {
   const url = `sqlite:${join(folder, "demo.db")}`
   const { clock, random } = session
   const engine = await openEngine({ url, namespace: "tq", clock, random, patience: 10_000 })
@@ -30,7 +36,7 @@ async function demonstrate(session: Session, folder: string): Promise<number> {
     const tasks = demoTasks(session, handlers)
     session.talk(`pushing ${tasks.length} tasks onto a fresh queue, and working them with concurrency 3`)
     await engine.push(tasks.map(toRecord))
-    await work(session, folder, url, handlers)
+    await work(session, folder, url, handlers, stop)
     return await report(session, engine, tasks)
   } finally {
     await engine.close()
@@ -55,7 +61,7 @@ function demoTasks(session: Session, handlers: string): Task[] {
       now: session.clock.now(),
       newId,
       routes: {},
-      payloadLimit: session.payloadLimit,
+      payloadLimit: defaultPayloadLimit,
       cwd: handlers,
       environment: session.env,
     })
@@ -78,15 +84,39 @@ function filesToSum(): string[] {
     .slice(0, 5)
 }
 
-async function work(session: Session, folder: string, url: string, handlers: string): Promise<void> {
-  const argv = [...selfCommand(), "work", handlers, "--concurrency", "3", "--until-empty", "--name", "demo"]
-  const worker = Bun.spawn([...argv, ...(session.json || session.quiet ? ["--quiet"] : [])], {
+async function work(
+  session: Session,
+  folder: string,
+  url: string,
+  handlers: string,
+  stop: AbortSignal,
+): Promise<void> {
+  // Settings of its own: the hooks and limits of this machine are not meant for it.
+  const settings = join(folder, "demo.toml")
+  writeFileSync(settings, "", { mode: 0o600 })
+  const options = [
+    "--config",
+    settings,
+    "--concurrency",
+    "3",
+    "--until-empty",
+    "--name",
+    "demo",
+    "--grace",
+    "0",
+  ]
+  const quiet = session.json || session.quiet ? ["--quiet"] : []
+  const worker = Bun.spawn([...selfCommand(), "work", handlers, ...options, ...quiet], {
     cwd: folder,
     env: { ...session.env, TQ_URL: url, TQ_NAMESPACE: "tq", TQ_STORE: undefined },
     stdin: "ignore",
     stdout: "ignore",
     stderr: "inherit",
   })
+  // A worker without grace ends what it runs at once.
+  const end = () => worker.kill("SIGTERM")
+  if (stop.aborted) end()
+  stop.addEventListener("abort", end)
   const code = await worker.exited
   // 1: a task failed for good, as one of them is meant to.
   if (code !== 1)

@@ -5,7 +5,7 @@ import type { Command, CommandGroup } from "./cli/command.ts"
 import { globalFlags } from "./cli/globals.ts"
 import { parseCommand } from "./cli/parse.ts"
 import { Session } from "./cli/session.ts"
-import { painter, wantsColour, write } from "./cli/terminal.ts"
+import { painter, printable, ReaderGone, wantsColour, write } from "./cli/terminal.ts"
 import { exitCodeOf, messageOf, TqError } from "./core/errors.ts"
 import { nearest } from "./core/nearest.ts"
 
@@ -14,7 +14,9 @@ process.on("unhandledRejection", fail)
 main(process.argv.slice(2)).then((code) => process.exit(code), fail)
 
 async function main(args: readonly string[]): Promise<number> {
-  const { word, rest } = splitVerb(args)
+  const { word, rest, stray } = splitVerb(args)
+  if (stray !== undefined)
+    throw new TqError("usage", `unknown option ${stray} before the command: see tq --help`)
   if (word === undefined || word === "help") return shortHelp(rest[0], word === undefined && rest.length > 0)
   if (word === "--version" || word === "version") {
     write(1, `tq ${manifest.version}\n`)
@@ -27,38 +29,54 @@ async function main(args: readonly string[]): Promise<number> {
   return runGroup(loaded, rest)
 }
 
+interface Split {
+  readonly word: string | undefined
+  readonly rest: readonly string[]
+  /** An option that only commands have, where none is named yet. */
+  readonly stray?: string
+}
+
 /** The verb and what follows it. Global options may stand before it; they move behind it. */
-function splitVerb(args: readonly string[]): { word: string | undefined; rest: readonly string[] } {
+function splitVerb(args: readonly string[]): Split {
   const before: string[] = []
   for (let at = 0; at < args.length; at++) {
     const arg = args[at]!
     if (!arg.startsWith("-") || arg === "--version")
       return { word: arg, rest: [...before, ...args.slice(at + 1)] }
+    const name = /^--([^=]+)/.exec(arg)?.[1] ?? ""
+    const flag = Object.hasOwn(globalFlags, name) ? globalFlags[name as keyof typeof globalFlags] : undefined
+    if (!flag && arg !== "-h") return { word: undefined, rest: args, stray: arg }
     before.push(arg)
-    const flag = Object.entries(globalFlags).find(([name]) => arg === `--${name}`)?.[1]
-    if (flag?.type === "string") before.push(...args.slice(++at, at + 1))
+    if (flag?.type === "string" && !arg.includes("=")) before.push(...args.slice(++at, at + 1))
   }
   return { word: undefined, rest: before }
 }
 
 async function runGroup(group: CommandGroup, args: readonly string[]): Promise<number> {
-  const { word, rest } = splitVerb(args)
-  const name = word ?? (args.includes("--help") || args.includes("-h") ? undefined : group.fallback)
-  if (name === undefined || (args.length === 0 && !group.fallback)) {
-    const { helpForGroup } = await import("./cli/help.ts")
-    write(1, await helpForGroup(group, stdoutPaint(args)))
-    return name === undefined && args.length > 0 ? 0 : 64
+  const { word, rest, stray } = splitVerb(args)
+  const asksForHelp = args.includes("--help") || args.includes("-h")
+  // `tq dead -q mail`: options, and no subcommand.
+  if (word === undefined && group.fallback && !asksForHelp) {
+    return run((await group.subcommands[group.fallback]!()).default, args)
   }
-  const load = Object.hasOwn(group.subcommands, name) ? group.subcommands[name] : undefined
-  if (!load) throw unknownVerb(name, Object.keys(group.subcommands), `tq ${group.name}`)
-  return run((await load()).default, word === undefined ? args : rest)
+  if (stray !== undefined && !asksForHelp)
+    throw new TqError("usage", `${group.name}: unknown option ${stray}: see tq ${group.name} --help`)
+  if (word === undefined) {
+    const { helpForGroup } = await import("./cli/help.ts")
+    const fd = asksForHelp ? 1 : 2
+    write(fd, await helpForGroup(group, paintFor(fd, args)))
+    return asksForHelp ? 0 : 64
+  }
+  const load = Object.hasOwn(group.subcommands, word) ? group.subcommands[word] : undefined
+  if (!load) throw unknownVerb(word, Object.keys(group.subcommands), `tq ${group.name}`)
+  return run((await load()).default, rest)
 }
 
 async function run(command: Command, args: readonly string[]): Promise<number> {
   const { flags, operands, argv } = parseCommand(command, args)
   if (flags.help) {
     const { helpFor } = await import("./cli/help.ts")
-    write(1, helpFor(command, stdoutPaint(args)))
+    write(1, helpFor(command, paintFor(1, args)))
     return 0
   }
   const session = new Session(flags)
@@ -92,14 +110,15 @@ function unknownVerb(word: string, known: readonly string[], prefix: string): Tq
   )
 }
 
-const stdoutPaint = (args: readonly string[]) =>
-  painter(wantsColour(1, process.env, args.includes("--no-color")))
+const paintFor = (fd: 1 | 2, args: readonly string[]) =>
+  painter(wantsColour(fd, process.env, args.includes("--no-color")))
 
 /** One line for the user; the stack only for whoever debugs tq. */
 function fail(error: unknown): never {
+  if (error instanceof ReaderGone) process.exit(0)
   const isOurs = error instanceof TqError
   if (process.env.TQ_DEBUG === "1" && error instanceof Error) write(2, `${error.stack}\n`)
   const hint = isOurs ? "" : " (a bug in tq; TQ_DEBUG=1 shows where)"
-  write(2, `tq: ${messageOf(error).replaceAll("\n", " ")}${hint}\n`)
+  write(2, `tq: ${printable(messageOf(error).replaceAll("\n", " "))}${hint}\n`)
   process.exit(exitCodeOf(error))
 }

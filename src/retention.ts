@@ -11,8 +11,8 @@ const outputBytes: Readonly<Record<Engine["kind"], number>> = {
 }
 
 export function retentionOf(config: Config, kind: Engine["kind"]): Retention {
-  const { completed, count, failed, output } = config.file("retention").value ?? {}
-  const queues = Object.entries(config.file("queues").value ?? {})
+  const { completed, count, failed, output } = config.file("retention") ?? {}
+  const queues = Object.entries(config.file("queues") ?? {})
   return {
     ...defaultRetention,
     completedFor: completed ?? defaultRetention.completedFor,

@@ -4,6 +4,7 @@ import { TqError } from "./core/errors.ts"
 import { isObject, isStringArray } from "./core/json.ts"
 import { isQueueName } from "./core/name.ts"
 import { nearest } from "./core/nearest.ts"
+import { payloadCeiling } from "./core/task.ts"
 
 /** `[queues.NAME]` */
 export interface QueueSettings {
@@ -99,6 +100,11 @@ const size: Reader<number> = (value, where) => {
     : where.refuse('must be a size: "512KiB", "2GiB"')
 }
 
+const payloadLimit: Reader<number> = (value, where) => {
+  const bytes = size(value, where)
+  return bytes <= payloadCeiling ? bytes : where.refuse("must be at most 16MiB")
+}
+
 const texts: Reader<readonly string[]> = (value, where) =>
   isStringArray(value) ? value : where.refuse("must be a list of texts")
 
@@ -145,7 +151,7 @@ const file = section<FileSettings>({
   store: text,
   namespace: text,
   passwordFile: text,
-  payloadLimit: size,
+  payloadLimit,
   durability: oneOf("full"),
   routes: recordOf(queueName),
   queues: recordOf(section<QueueSettings>({ keep: count })),

@@ -6,7 +6,7 @@ export default group({
     "The dead-letter: tasks that failed for good. They are kept, and run again only when you say so.",
   subcommands: {
     list: () => import("./list.ts"),
-    show: () => import("../show.ts"),
+    show: () => import("./show.ts"),
     retry: () => import("./retry.ts"),
     purge: () => import("./purge.ts"),
   },

@@ -5,12 +5,13 @@ export default command({
   name: "queue pause",
   description: "Let a queue rest: what is pending stays, what runs goes on.",
   usage: ["tq queue pause Q"],
-  examples: ["tq queue pause mail"],
+  examples: ["tq queue pause mail", "tq queue pause mail --json"],
   flags: {},
   operands: { min: 1, max: 1 },
   run: async ({ operands, session }) => {
-    const engine = await session.engine()
-    await engine.configure(checkQueueName(operands[0]!), { paused: true })
+    const queue = checkQueueName(operands[0]!)
+    await (await session.engine()).configure(queue, { paused: true })
+    if (session.json) session.printLine(JSON.stringify({ queue, paused: true }))
     return 0
   },
 })

@@ -15,6 +15,7 @@ export default command({
     for (const nameOrId of operands) {
       const ids = await engine.drain(nameOrId)
       for (const id of ids) asked.add(id)
+      if (session.json) for (const id of ids) session.printLine(JSON.stringify({ id, status: "draining" }))
       if (ids.length > 0) continue
       session.warn(`no live worker is named ${JSON.stringify(nameOrId)}: tq workers lists them`)
       code = 66

@@ -3,12 +3,13 @@
  * is the time from a push to its claim by a waiting worker in another process.
  */
 import type { Session } from "../cli/session.ts"
+import { interruption } from "../cli/signals.ts"
 import type { Millis } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import { ulids, workerId } from "../core/id.ts"
 import { defaultPriority } from "../core/priority.ts"
 import { type TaskRecord, toRecord } from "../core/task.ts"
-import type { Claimed, Demand, Engine, WorkerInfo, WorkerRef } from "../engine/engine.ts"
+import type { Change, Claimed, Demand, Engine, WorkerInfo, WorkerRef } from "../engine/engine.ts"
 import { selfCommand } from "../self.ts"
 
 export interface BenchOptions {
@@ -28,7 +29,8 @@ const claimBatch = 100
 export async function runBench(session: Session, options: BenchOptions): Promise<number> {
   const engine = await session.engine()
   const queue = `bench-${workerId(session.random)}`
-  const bench = new Bench(session, engine, queue)
+  const interrupted = interruption()
+  const bench = new Bench(session, engine, queue, interrupted.signal)
   try {
     const enqueue = await bench.enqueue(options.tasks, options.payload)
     const dequeue = await bench.dequeue(options.tasks)
@@ -43,9 +45,13 @@ export async function runBench(session: Session, options: BenchOptions): Promise
       ...(pickup && { pickup }),
     })
     return 0
+  } catch (error) {
+    if (interrupted.exitCode === undefined) throw error
+    return interrupted.exitCode
   } finally {
     session.endProgress()
     await bench.remove()
+    interrupted.stop()
   }
 }
 
@@ -59,9 +65,12 @@ class Bench {
   readonly #engine: Engine
   readonly #queue: string
   readonly #newId: () => string
+  /** Ends whatever is under way. */
+  readonly #stop: AbortSignal
 
-  constructor(session: Session, engine: Engine, queue: string) {
+  constructor(session: Session, engine: Engine, queue: string, stop: AbortSignal) {
     this.#session = session
+    this.#stop = stop
     this.#engine = engine
     this.#queue = queue
     this.#newId = ulids(session.clock, session.random)
@@ -133,6 +142,7 @@ class Bench {
         const pushedAt = preciseNow()
         await this.#engine.push([this.#record("null")])
         const { value } = await lines.next()
+        if (value === undefined) throw new TqError("internal", "the pickup worker has ended")
         latencies.push(Number(value) - pushedAt)
         await Bun.sleep(2 + 3 * this.#session.random())
         this.#progress("picked up", at + 1, count)
@@ -147,15 +157,22 @@ class Bench {
     }
   }
 
+  /** Nothing of it stays behind, not even what a stopped worker still held. */
   async remove(): Promise<void> {
+    await this.#revise({ kind: "cancel", reason: "cancelled" })
+    await this.#revise({ kind: "delete" })
+  }
+
+  async #revise(change: Change): Promise<void> {
     let cursor: string | undefined
     do {
       const target = { filter: { queue: this.#queue }, ...(cursor !== undefined && { cursor }) }
-      cursor = (await this.#engine.revise(target, { kind: "delete" })).cursor
+      cursor = (await this.#engine.revise(target, change)).cursor
     } while (cursor !== undefined)
   }
 
   #progress(what: string, done: number, of: number): void {
+    if (this.#stop.aborted) throw new Error("interrupted")
     if (this.#session.showsProgress)
       this.#session.progress(`${done.toLocaleString("en")} of ${of.toLocaleString("en")} ${what}`)
   }

@@ -1,71 +1,129 @@
 /** Acting on tasks, by id or by FILTER: count first, ask on a terminal, never surprise a script. */
-import { createInterface } from "node:readline/promises"
+import { createInterface } from "node:readline"
 import { TqError } from "../core/errors.ts"
 import type { Filter } from "../core/filter.ts"
+import { endStatuses, liveStatuses, type Status } from "../core/state.ts"
 import type { Change, Engine, Revised } from "../engine/engine.ts"
 import { type FilterFlags, filterFlags, filterFrom, isNarrow, limitFrom } from "./filter.ts"
 import { idsFrom } from "./ids.ts"
 import type { Session } from "./session.ts"
 import { isTerminal } from "./terminal.ts"
 
-export const actingFlags = {
-  ...filterFlags,
+/** What a command that acts without a FILTER takes. */
+export const consentFlags = {
   yes: { type: "boolean", alias: "y", description: "do not ask" },
   "dry-run": { type: "boolean", description: "only say how many" },
 } as const
 
+export const actingFlags = { ...filterFlags, ...consentFlags } as const
+
 export interface Acting {
   readonly session: Session
   readonly operands: readonly string[]
-  readonly flags: FilterFlags & { readonly yes: boolean; readonly "dry-run": boolean }
+  readonly flags: Partial<FilterFlags> & { readonly yes: boolean; readonly "dry-run": boolean }
   readonly change: Change
-  /** `cancelled`: what was done to them. */
+  /** `cancel`, `cancelled`: as it is asked for, and as it was done. */
+  readonly verb: string
   readonly done: string
-  /** Narrows every filter: `tq dead retry` means failed tasks. */
-  readonly within?: Filter
-  /** Refusals of this kind are what was wanted anyway. */
-  readonly isFine?: (refused: Extract<Revised, { outcome: "refused" }>) => boolean
+  /** Narrows ids and filters alike: `tq dead retry` means failed tasks. */
+  readonly within?: Filter & { readonly status: readonly Status[] }
+  /** Refusals are what was wanted anyway. */
+  readonly refusalIsFine?: true
 }
 
 const portion = 500
 
+/** Tasks that a change can concern at all: what a filter means that names no status. */
+const concerned: Readonly<Record<Change["kind"], readonly Status[]>> = {
+  cancel: liveStatuses,
+  retry: endStatuses,
+  delete: [...liveStatuses.filter((status) => status !== "running"), ...endStatuses],
+  reprioritise: liveStatuses,
+}
+
 export async function act(acting: Acting): Promise<number> {
-  const { session, operands, flags } = acting
-  const filter = { ...filterFrom(flags, session.clock), ...acting.within }
+  const { session, operands, flags, change, within } = acting
+  const filter = filterFrom(flags, session.clock)
+  const limit = limitFrom(flags)
   if (operands.length > 0) {
-    if (isNarrow(filterFrom(flags, session.clock)))
+    if (isNarrow(filter) || limit !== undefined)
       throw new TqError("usage", "ids and a filter exclude each other")
     return actOnIds(acting)
   }
-  if (!isNarrow(filter)) throw new TqError("usage", "needs ids, or a filter such as --queue or --status")
-  return actOnFilter(acting, filter)
+  if (!isNarrow({ ...filter, ...within }))
+    throw new TqError("usage", "needs ids, or a filter such as --queue or --status")
+  return actOnFilter(acting, { status: concerned[change.kind], ...filter, ...within }, limit)
 }
 
-async function actOnIds({ session, operands, flags, change, done, isFine }: Acting): Promise<number> {
+// ── by id ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Tally {
+  matching: number
+  changed: number
+  code: number
+}
+
+async function actOnIds(acting: Acting): Promise<number> {
+  const { session, operands, flags, done, verb } = acting
   const engine = await session.engine()
   const ids = await idsFrom(operands)
-  if (flags["dry-run"]) {
-    session.talk(`${count(ids.length)} would be ${done}`)
-    return 0
-  }
-  let code = 0
-  let changed = 0
+  const tally: Tally = { matching: 0, changed: 0, code: 0 }
   for (let at = 0; at < ids.length; at += portion) {
-    const { results } = await engine.revise({ ids: ids.slice(at, at + portion) }, change)
-    for (const result of results) {
-      if (result.outcome === "done") changed++
-      else if (result.outcome === "unknown") {
-        session.warn(`no task ${result.id} (it may have been pruned)`)
-        code = 66
-      } else {
-        session.warn(refusal(result, change))
-        if (!isFine?.(result)) code ||= 75
-      }
-    }
+    const some = ids.slice(at, at + portion)
+    const wanted = acting.within || flags["dry-run"] ? await known(acting, engine, some, tally) : some
+    if (!flags["dry-run"]) await changeThese(acting, engine, wanted, tally)
   }
-  tell(session, changed, done)
+  const { matching, changed, code } = tally
+  if (session.json) session.printLine(JSON.stringify({ matching, changed }))
+  else if (flags["dry-run"]) session.talk(`would ${verb} ${count(matching)}`)
+  else session.talk(`${count(changed)} ${done}`)
   return code
 }
+
+/** Those that exist and are what the command is about. */
+async function known(
+  { session, within, flags }: Acting,
+  engine: Engine,
+  ids: readonly string[],
+  tally: Tally,
+): Promise<string[]> {
+  const tasks = await engine.get(ids)
+  return ids.filter((id, index) => {
+    const status = tasks[index]?.state.status
+    const isMeant = status !== undefined && (!within || within.status.includes(status))
+    if (isMeant) {
+      if (flags["dry-run"]) tally.matching++
+      return true
+    }
+    session.warn(
+      status === undefined ? unknownId(id) : `${id} is ${status}, not ${within?.status.join(" or ")}`,
+    )
+    tally.code = 66
+    return false
+  })
+}
+
+async function changeThese(
+  { session, change, refusalIsFine }: Acting,
+  engine: Engine,
+  ids: readonly string[],
+  tally: Tally,
+): Promise<void> {
+  const { results } = await engine.revise({ ids }, change)
+  for (const result of results) {
+    if (result.outcome !== "unknown") tally.matching++
+    if (result.outcome === "done") tally.changed++
+    else if (result.outcome === "unknown") {
+      session.warn(unknownId(result.id))
+      tally.code = 66
+    } else {
+      session.warn(refusal(result, change))
+      if (!refusalIsFine) tally.code ||= 75
+    }
+  }
+}
+
+const unknownId = (id: string): string => `no task ${id} (it may have been pruned)`
 
 function refusal({ id, status, heldBy }: Extract<Revised, { outcome: "refused" }>, change: Change): string {
   if (heldBy !== undefined)
@@ -75,19 +133,22 @@ function refusal({ id, status, heldBy }: Extract<Revised, { outcome: "refused" }
   return `${id} is already ${status}`
 }
 
-async function actOnFilter({ session, flags, change, done }: Acting, filter: Filter): Promise<number> {
+// ── by filter ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function actOnFilter(
+  acting: Acting,
+  filter: Filter,
+  limit = Number.POSITIVE_INFINITY,
+): Promise<number> {
+  const { session, flags, change, verb, done } = acting
   const engine = await session.engine()
-  const limit = limitFrom(flags) ?? Number.POSITIVE_INFINITY
   const matching = Math.min(limit, await engine.count(filter))
   session.talk(`${count(matching)} ${matching === 1 ? "matches" : "match"}`)
-  if (flags["dry-run"] || matching === 0) {
-    if (session.json) session.printLine(JSON.stringify({ matching, changed: 0 }))
-    return 0
-  }
-  if (!flags.yes && !(await confirm(`${done} ${count(matching)}?`))) return 0
-  const changed = await changeAll(session, engine, filter, change, limit)
+  const mayAct = !flags["dry-run"] && (flags.yes || (await confirm(session, verb, matching)))
+  const changed = mayAct && matching > 0 ? await changeAll(session, engine, filter, change, limit) : 0
   session.endProgress()
-  tell(session, changed, done)
+  if (session.json) session.printLine(JSON.stringify({ matching, changed }))
+  else if (mayAct) session.talk(`${count(changed)} ${done}`)
   return 0
 }
 
@@ -118,17 +179,22 @@ async function changeAll(
   return changed
 }
 
-export async function confirm(question: string): Promise<boolean> {
-  if (!isTerminal(0) || !isTerminal(2)) throw new TqError("usage", "nobody to ask: add --yes")
+/** Asks on the terminal; anything but yes, the end of input too, is no. Throws `usage` where there is nobody to ask. */
+async function confirm(session: Session, verb: string, matching: number): Promise<boolean> {
+  if (!isTerminal(0) || !isTerminal(2)) throw new TqError("usage", "nobody to ask here: add --yes")
+  if (matching === 0) return true
   const prompt = createInterface({ input: process.stdin, output: process.stderr })
-  const answer = await prompt.question(`${question} [y/N] `)
+  const { promise, resolve } = Promise.withResolvers<string>()
+  prompt.question(`${verb} ${count(matching)}? [y/N] `, resolve)
+  prompt.on("close", () => resolve(""))
+  prompt.on("SIGINT", () => {
+    prompt.close()
+    process.kill(process.pid, "SIGINT")
+  })
+  const isYes = /^y(es)?$/i.test((await promise).trim())
   prompt.close()
-  return /^y(es)?$/i.test(answer.trim())
-}
-
-function tell(session: Session, changed: number, done: string): void {
-  if (session.json) session.printLine(JSON.stringify({ changed }))
-  else session.talk(`${count(changed)} ${done}`)
+  if (!isYes) session.talk("nothing done")
+  return isYes
 }
 
 const count = (n: number): string => `${n.toLocaleString("en")} task${n === 1 ? "" : "s"}`

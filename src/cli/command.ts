@@ -42,8 +42,11 @@ export interface Command<F extends Flags = Flags> {
   readonly operands: { readonly min: number; readonly max: number }
   /** Takes what follows `--`. */
   readonly takesArgv?: true
-  /** Said after an unknown flag or a surplus operand. */
-  readonly hint?: (args: readonly string[]) => string | undefined
+  /**
+   * What somebody may have meant who wrote an unknown option or too much.
+   * @param before the options in front of the first operand
+   */
+  readonly meant?: (before: readonly string[], rest: readonly string[]) => string
   /** @returns the exit code, 0 when undefined */
   readonly run: (invocation: Invocation<F>) => Promise<number | undefined>
 }

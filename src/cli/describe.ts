@@ -8,6 +8,7 @@ import { attemptOf, type Failure, isEnd, type TaskState } from "../core/state.ts
 import { defaultMaxRetries, fromRecord, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
 import { whyNotRunning } from "../waiting/why.ts"
+import { commandLine } from "./quote.ts"
 import type { Session } from "./session.ts"
 import { statusStyle } from "./tasks.ts"
 import { type Paint, printable } from "./terminal.ts"
@@ -37,7 +38,7 @@ export async function describeTask(session: Session, engine: Engine, stored: Sto
 function subjectLines(task: Task): Line[] {
   return [
     ["name", task.name],
-    ["command", task.command?.argv.map(quoted).join(" ")],
+    ["command", task.command && commandLine(task.command.argv)],
     ["directory", task.command?.cwd],
     // The values may be secrets.
     [
@@ -107,10 +108,6 @@ const shortened = (text: string): string => {
   const line = text.split("\n", 1)[0]!
   return line.length > 200 || line.length < text.length ? `${line.slice(0, 200)} …` : line
 }
-
-/** As a shell would need it, so that it can be copied. */
-const quoted = (argument: string): string =>
-  /^[A-Za-z0-9_@%+=:,./-]+$/.test(argument) ? argument : `'${argument.replaceAll("'", "'\\''")}'`
 
 function instant(at: Millis, now: Millis): string {
   const distance = at > now ? `in ${humanDuration(at - now)}` : `${humanDuration(now - at)} ago`

@@ -19,13 +19,20 @@ export function helpFor(command: Command<Flags>, paint: Paint): string {
 }
 
 export async function helpForGroup(group: CommandGroup, paint: Paint): Promise<string> {
-  const rows = await Promise.all(
-    Object.values(group.subcommands).map(async (load): Promise<[string, string]> => {
-      const { default: command } = await load()
-      return [command.usage[0] ?? "", command.description]
-    }),
+  const words = Object.keys(group.subcommands)
+  const commands = await Promise.all(
+    Object.values(group.subcommands).map(async (load) => (await load()).default),
   )
-  return `${group.description}\n\n${paint("bold", "Usage")}\n${columns(rows)}`
+  const rows = commands.map(({ description }, index) => [words[index]!, description] as const)
+  const examples = commands.map(({ examples }) => `  ${examples[0]}\n`)
+  return [
+    `${group.description}\n`,
+    `\n${paint("bold", "Usage")}\n  tq ${group.name} ${words.join("|")}\n\n`,
+    columns(rows),
+    `\n${paint("bold", "Examples")}\n`,
+    ...examples,
+    `\ntq ${group.name} COMMAND --help tells more of each.\n`,
+  ].join("")
 }
 
 function flagRows(flags: Flags): [string, string][] {

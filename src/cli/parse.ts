@@ -15,53 +15,63 @@ export interface ParsedCommand {
 
 export function parseCommand(command: Command, args: readonly string[]): ParsedCommand {
   const cut = args.indexOf("--")
-  const own = cut < 0 ? args : args.slice(0, cut)
   const argv = cut < 0 ? undefined : args.slice(cut + 1)
-  const reader = new Reader({ ...command.flags, ...globalFlags }, (problem) => usage(command, problem, args))
-  const { values, operands } = reader.read(own)
-  const flags = values as ParsedCommand["flags"]
+  const reader = new Reader(command, args)
+  reader.read(cut < 0 ? args.length : cut)
+  const { operands } = reader
+  const flags = reader.values as ParsedCommand["flags"]
   if (flags.help) return { flags, operands, argv }
-  if (argv && !command.takesArgv) throw usage(command, `takes nothing after "--"`, args)
-  if (operands.length < command.operands.min) throw usage(command, "needs more arguments", args)
-  if (operands.length > command.operands.max) {
-    throw usage(
-      command,
-      `does not know what to do with ${JSON.stringify(operands[command.operands.max])}`,
-      args,
-    )
-  }
+  if (argv && !command.takesArgv) throw reader.refuse(`takes nothing after "--"`)
+  if (operands.length < command.operands.min) throw reader.refuse("needs more arguments")
+  const surplus = operands[command.operands.max]
+  if (surplus !== undefined)
+    throw reader.refuseForeign(`does not know what to do with ${JSON.stringify(surplus)}`)
   return { flags, operands, argv }
 }
 
-function usage(command: Command, problem: string, args: readonly string[]): TqError {
-  const hint = command.hint?.(args) ?? `see tq ${command.name} --help`
-  return new TqError("usage", `${command.name}: ${problem}: ${hint}`)
-}
-
 class Reader {
+  readonly values: Record<string, boolean | string | string[] | undefined> = {}
+  readonly operands: string[] = []
+  readonly #command: Command
+  readonly #args: readonly string[]
   readonly #known: Readonly<Record<string, Flag>>
-  readonly #problem: (text: string) => TqError
-  readonly #values: Record<string, boolean | string | string[] | undefined> = {}
+  /** Where in the arguments the first operand stands. */
+  #firstOperand: number | undefined
 
-  constructor(known: Readonly<Record<string, Flag>>, problem: (text: string) => TqError) {
-    this.#known = known
-    this.#problem = problem
-    for (const [name, { type, multiple }] of Object.entries(known)) {
-      this.#values[name] = type === "boolean" ? false : multiple ? [] : undefined
+  constructor(command: Command, args: readonly string[]) {
+    this.#command = command
+    this.#args = args
+    this.#known = { ...command.flags, ...globalFlags }
+    for (const [name, { type, multiple }] of Object.entries(this.#known)) {
+      this.values[name] = type === "boolean" ? false : multiple ? [] : undefined
     }
   }
 
-  read(args: readonly string[]) {
-    const operands: string[] = []
-    for (let at = 0; at < args.length; at++) {
-      const arg = args[at]!
+  read(end: number): void {
+    for (let at = 0; at < end; at++) {
+      const arg = this.#args[at]!
       // A forgotten value must not swallow the next option; a value with a dash in front can be given as --name=-text.
-      const takesNext = () => (/^-./.test(args[at + 1] ?? "-x") ? undefined : args[++at])
+      const takesNext = () =>
+        at + 1 >= end || /^-./.test(this.#args[at + 1]!) ? undefined : this.#args[++at]
       if (arg.startsWith("--")) this.#long(arg, takesNext)
       else if (arg.startsWith("-") && arg !== "-") this.#short(arg, takesNext)
-      else operands.push(arg)
+      else {
+        this.#firstOperand ??= at
+        this.operands.push(arg)
+      }
     }
-    return { values: this.#values, operands }
+  }
+
+  refuse(problem: string, remedy = `see tq ${this.#command.name} --help`): TqError {
+    return new TqError("usage", `${this.#command.name}: ${problem}: ${remedy}`)
+  }
+
+  /** For what may have been meant otherwise: the options of a program whose name was taken for an operand. */
+  refuseForeign(problem: string): TqError {
+    const { meant } = this.#command
+    const at = this.#firstOperand
+    if (!meant || at === undefined) return this.refuse(problem)
+    return this.refuse(problem, `did you mean ${meant(this.#args.slice(0, at), this.#args.slice(at))}?`)
   }
 
   #long(arg: string, takesNext: () => string | undefined): void {
@@ -69,11 +79,12 @@ class Reader {
     const flag = Object.hasOwn(this.#known, name) ? this.#known[name]! : undefined
     if (!flag) {
       const guess = nearest(name, Object.keys(this.#known))
-      throw this.#problem(`unknown option --${name}${guess ? `, did you mean --${guess}?` : ""}`)
+      const problem = `unknown option ${JSON.stringify(`--${name}`)}`
+      throw guess ? this.refuse(problem, `did you mean --${guess}?`) : this.refuseForeign(problem)
     }
     if (flag.type === "string") this.#set(name, flag, inline ?? takesNext())
-    else if (inline === undefined) this.#values[name] = true
-    else throw this.#problem(`option --${name} takes no value`)
+    else if (inline === undefined) this.values[name] = true
+    else throw this.refuse(`option --${name} takes no value`)
   }
 
   /** `-f`, `-f value`, `-fvalue`, or several booleans together. */
@@ -81,19 +92,21 @@ class Reader {
     for (let at = 1; at < arg.length; at++) {
       const letter = arg[at]!
       const [name, flag] = Object.entries(this.#known).find(([, { alias }]) => alias === letter) ?? []
-      if (name === undefined || !flag) throw this.#problem(`unknown option -${letter}`)
+      if (name === undefined || !flag)
+        throw this.refuseForeign(`unknown option ${JSON.stringify(`-${letter}`)}`)
       if (flag.type === "string") {
         const rest = arg.slice(at + 1).replace(/^=/, "")
         this.#set(name, flag, rest === "" ? takesNext() : rest)
         return
       }
-      this.#values[name] = true
+      this.values[name] = true
     }
   }
 
   #set(name: string, flag: Flag, value: string | undefined): void {
-    if (value === undefined) throw this.#problem(`option --${name} needs a value`)
-    if (flag.multiple) (this.#values[name] as string[]).push(value)
-    else this.#values[name] = value
+    if (value === undefined)
+      throw this.refuse(`option --${name} needs a value`, `write --${name}=${flag.value ?? "VALUE"}`)
+    if (flag.multiple) (this.values[name] as string[]).push(value)
+    else this.values[name] = value
   }
 }

@@ -3,15 +3,19 @@ import type { Config } from "../config.ts"
 import { loadConfig, redactUrl } from "../config.ts"
 import { type Clock, type Millis, type Random, systemClock, systemRandom } from "../core/clock.ts"
 import { parseDuration } from "../core/duration.ts"
-import { defaultPayloadLimit, payloadCeiling } from "../core/task.ts"
+import { TqError } from "../core/errors.ts"
+import { defaultPayloadLimit } from "../core/task.ts"
 import type { Engine } from "../engine/engine.ts"
 import { openEngine } from "../engine/open.ts"
 import type { ParsedFlags } from "./command.ts"
 import type { globalFlags } from "./globals.ts"
-import { isTerminal, type Paint, painter, wantsColour, write } from "./terminal.ts"
+import { isTerminal, type Paint, painter, printable, wantsColour, write } from "./terminal.ts"
 
 /** One-shot commands give up on the engine after this long. */
 const defaultPatience: Millis = 10_000
+
+/** Back to the start of the line, which is erased. */
+const clearLine = "\r\u001b[K"
 
 export class Session {
   readonly json: boolean
@@ -55,7 +59,13 @@ export class Session {
   /** Another connection to the same store; the caller closes it. */
   connect(): Promise<Engine> {
     const { url, namespace } = this.config
-    const durability = this.config.file("durability").value
+    if (this.#flags.store !== undefined && !/^amqps?:/i.test(url.value)) {
+      throw new TqError(
+        "unsupported",
+        `--store goes with RabbitMQ only: ${this.location} keeps its own states`,
+      )
+    }
+    const durability = this.config.file("durability")
     const patience = this.#flags["connect-timeout"]
     return openEngine({
       url: url.value,
@@ -79,7 +89,7 @@ export class Session {
 
   /** Bytes of a payload, and of a result. */
   get payloadLimit(): number {
-    return Math.min(this.config.file("payloadLimit").value ?? defaultPayloadLimit, payloadCeiling)
+    return this.config.file("payloadLimit") ?? defaultPayloadLimit
   }
 
   /** Data: stdout. */
@@ -97,12 +107,13 @@ export class Session {
 
   /** Talk: stderr, unless --quiet. */
   talk(message: string): void {
-    if (!this.quiet) write(2, `tq: ${message}\n`)
+    if (!this.quiet) this.warn(message)
   }
 
   /** A remark that --quiet does not silence: something needs attention. */
   warn(message: string): void {
-    write(2, `tq: ${message}\n`)
+    if (this.#inProgress) write(2, clearLine)
+    write(2, `tq: ${printable(message.replaceAll("\n", " "))}\n`)
   }
 
   get paint(): Paint {
@@ -119,7 +130,7 @@ export class Session {
 
   /** Overwrites the line of progress. Only where `showsProgress`. */
   progress(text: string): void {
-    write(2, `\r\u001b[K${text}`)
+    write(2, `${clearLine}${text}`)
     this.#inProgress = true
   }
 

@@ -44,9 +44,11 @@ export class LineWriter {
 
   flush(): void {
     if (this.#lines.length === 0) return
-    write(this.#fd, this.#lines.join(""))
+    const text = this.#lines.join("")
+    // First of all: after a failed write nothing must be written again.
     this.#lines = []
     this.#length = 0
+    write(this.#fd, text)
   }
 }
 

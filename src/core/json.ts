@@ -128,12 +128,11 @@ export function resultMembers(data: Raw): { result: unknown; encoding?: "base64"
   } catch {
     return { result: data }
   }
-  // One line of output stays one line: JSON laid out over several is compacted, which keeps its value.
-  return { result: new Verbatim(text.includes("\n") ? compact(text) : text) }
+  return { result: new Verbatim(oneLine(text)) }
 }
 
-/** Removes the line breaks and indents between the tokens of valid JSON. Inside its strings there are no line breaks. */
-const compact = (text: JsonText): JsonText => text.replace(/[\r\n]\s*/g, "")
+/** Valid JSON without the line breaks and indents between its tokens. Inside its strings there are no line breaks. */
+export const oneLine = (text: JsonText): JsonText => text.replace(/[\r\n]\s*/g, "")
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
 

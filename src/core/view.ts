@@ -1,5 +1,5 @@
 /** A stored task as one flat JSON object: what `--json`, hooks and other programs see. Keys are camelCase, times milliseconds. */
-import { type JsonText, resultMembers, stringifySpliced, Verbatim } from "./json.ts"
+import { type JsonText, oneLine, resultMembers, stringifySpliced, Verbatim } from "./json.ts"
 import { formatBackoff } from "./retry.ts"
 import { isEnd, type TaskState } from "./state.ts"
 import { defaultMaxRetries, fromRecord, type Task, type TaskRecord } from "./task.ts"
@@ -26,7 +26,7 @@ function fixedMembers(task: Task): Record<string, unknown> {
   return {
     ...rest,
     maxRetries: task.maxRetries ?? defaultMaxRetries(task),
-    payload: command ? undefined : new Verbatim(payload),
+    payload: command ? undefined : new Verbatim(oneLine(payload)),
     backoff: backoff && formatBackoff(backoff),
     // The values of --env may be secrets: they are not for display.
     command: command && {
@@ -50,8 +50,10 @@ function stateMembers({ record, state }: Viewed): Record<string, unknown> {
     ...(progress && { progress: progress.fraction, progressMessage: progress.message }),
     ...(status === "completed" && result && resultMembers(result.data)),
     ...(result?.fullLength !== undefined && { truncated: true, fullLength: result.fullLength }),
-    exitCode: isEnd(status) ? ownExit(state).exitCode : undefined,
-    signal: isEnd(status) ? ownExit(state).signal : undefined,
+    // Always there, so that exit codes of different origin cannot be confused.
+    exitCode: (isEnd(status) ? ownExit(state).exitCode : undefined) ?? null,
+    signal: (isEnd(status) ? ownExit(state).signal : undefined) ?? null,
+    reason: state.reason ?? null,
     failureCount,
     failures,
   }

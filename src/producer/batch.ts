@@ -4,6 +4,9 @@ import { isObject, isStringArray, memberTexts, parseJson } from "../core/json.ts
 import { nearest } from "../core/nearest.ts"
 import type { Draft } from "./draft.ts"
 
+/** A payload and a stdin at the ceiling, every character escaped, fit in. What is longer is no line but a mistake. */
+const longestRecord = 256 << 20
+
 /**
  * Splits a byte stream at `separator`; yields together the records that arrived together, so that whoever writes slowly sees
  * each one pushed at once. The text after the last separator counts as a record if it is not empty.
@@ -14,6 +17,7 @@ export async function* records(
 ): AsyncIterable<readonly Uint8Array[]> {
   const mark = separator.charCodeAt(0)
   let rest: Uint8Array[] = []
+  let restLength = 0
   for await (const chunk of stream) {
     const found: Uint8Array[] = []
     let start = 0
@@ -21,11 +25,15 @@ export async function* records(
       const piece = chunk.subarray(start, end)
       found.push(rest.length > 0 ? Buffer.concat([...rest, piece]) : piece)
       rest = []
+      restLength = 0
       start = end + 1
     }
     // A copy: the stream may reuse the chunk.
     if (start < chunk.byteLength) rest.push(chunk.slice(start))
+    restLength += chunk.byteLength - start
     if (found.length > 0) yield found
+    if (restLength > longestRecord)
+      throw new TqError("data", `a record of stdin has more than ${longestRecord} bytes`)
   }
   if (rest.length > 0) yield [Buffer.concat(rest)]
 }
@@ -73,8 +81,10 @@ const keys: Readonly<Record<Exclude<keyof Draft, "payload">, Kind>> = {
   stdin: "text",
 }
 
-/** Reads one line of `--batch`. */
-export function draftFromLine(line: string): Draft {
+/** Reads one line of `--batch`; undefined for a blank one. A byte order mark counts as white space. */
+export function draftFromLine(text: string): Draft | undefined {
+  const line = text.trim()
+  if (line === "") return undefined
   const value = parseJson(line, "the line")
   if (!isObject(value))
     throw new TqError("data", 'a line must be a JSON object: {"name":"resize","payload":{}}')
@@ -91,10 +101,8 @@ function read(key: string, value: unknown): unknown {
   const kind = Object.hasOwn(keys, key) ? keys[key as keyof typeof keys] : undefined
   switch (kind) {
     case "text":
-      if (typeof value === "string" || typeof value === "number") return String(value)
-      // `after: ["01J…"]` reads better in JSON than a list in a text.
-      if (isStringArray(value)) return value.join(",")
-      throw new TqError("data", `${key} must be a text`)
+      // `after: ["01J…"]` and `okExit: [0, 1]` read better in JSON than a list in a text.
+      return Array.isArray(value) ? value.map((item) => scalar(key, item)).join(",") : scalar(key, value)
     case "flag":
       if (typeof value === "boolean") return value
       throw new TqError("data", `${key} must be true or false`)
@@ -103,7 +111,7 @@ function read(key: string, value: unknown): unknown {
       throw new TqError("data", `${key} must be a list of texts`)
     case "pairs":
       if (isStringArray(value)) return value
-      if (isObject(value)) return Object.entries(value).map(([name, text]) => `${name}=${String(text)}`)
+      if (isObject(value)) return Object.entries(value).map(([name, item]) => `${name}=${scalar(key, item)}`)
       throw new TqError("data", `${key} must be an object`)
     case undefined: {
       const guess = nearest(key, ["payload", ...Object.keys(keys)])
@@ -113,6 +121,15 @@ function read(key: string, value: unknown): unknown {
       )
     }
   }
+}
+
+function scalar(key: string, value: unknown): string {
+  if (typeof value === "string") return value
+  if (typeof value === "number") {
+    if (Math.abs(value) <= Number.MAX_SAFE_INTEGER) return String(value)
+    throw new TqError("data", `${key}: a number this long loses digits: write it as a text`)
+  }
+  throw new TqError("data", `${key} must be a text`)
 }
 
 /**

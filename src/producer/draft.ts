@@ -134,10 +134,11 @@ function checkArgument(argument: string): void {
   }
 }
 
-function checkSize(what: string, bytes: number, limit: number): void {
+/** Throws when something that is stored with the task has more bytes than may be. */
+export function checkSize(what: string, bytes: number, limit: number): void {
   if (bytes <= limit) return
-  const remedy = `put the data in a file and pass its path, or raise payloadLimit in tq.toml (at most 16 MiB)`
-  throw new TqError("data", `the ${what} has ${bytes} bytes, the limit is ${limit}: ${remedy}`)
+  const remedy = "put the data in a file and pass its path, or raise payloadLimit in tq.toml (at most 16 MiB)"
+  throw new TqError("data", `the ${what} has more than ${limit} bytes: ${remedy}`)
 }
 
 function timing(draft: Draft, now: Millis): { runAt?: When; expiresAt?: When } {

@@ -1,10 +1,9 @@
 /** The options that describe a task, shared by every command that makes one. */
-import { readFileSync } from "node:fs"
 import type { ParsedFlags } from "../cli/command.ts"
-import { messageOf, TqError } from "../core/errors.ts"
+import { TqError } from "../core/errors.ts"
 import { isTaskName } from "../core/name.ts"
-import { textOf } from "./batch.ts"
 import type { Draft } from "./draft.ts"
+import { payloadFrom, pushCommand, type Sources } from "./payload.ts"
 
 export const taskFlags = {
   queue: {
@@ -68,14 +67,11 @@ export function draftFromFlags(flags: TaskFlags): Draft {
   return draft as Draft
 }
 
-/**
- * What is to be run: `NAME [PAYLOAD]`, `NAME -- ARG...` or `-- CMD [ARG...]`.
- * @param stdin reads all of stdin
- */
+/** What is to be run: `NAME [PAYLOAD]`, `NAME -- ARG...` or `-- CMD [ARG...]`. */
 export async function subjectFrom(
   operands: readonly string[],
   argv: readonly string[] | undefined,
-  stdin: () => Promise<Uint8Array>,
+  sources: Sources,
 ): Promise<Draft> {
   const [name, payload] = operands
   if (name === undefined) {
@@ -84,34 +80,12 @@ export async function subjectFrom(
     return { command: argv }
   }
   if (!isTaskName(name)) {
-    throw new TqError(
-      "usage",
-      `${JSON.stringify(name)} is no task name: to push a command, write: tq push -- ${[...operands, ...(argv ?? [])].join(" ")}`,
-    )
+    const meant = pushCommand([], [...operands, ...(argv ?? [])])
+    throw new TqError("usage", `${JSON.stringify(name)} is no task name: did you mean ${meant}?`)
   }
   if (argv) {
     if (payload !== undefined) throw new TqError("usage", "a task takes a payload or arguments, not both")
     return { name, args: argv }
   }
-  return { name, ...(payload !== undefined && { payload: await payloadFrom(payload, stdin) }) }
-}
-
-async function payloadFrom(text: string, stdin: () => Promise<Uint8Array>): Promise<string> {
-  if (text === "-") return decode(await stdin(), "stdin")
-  if (!text.startsWith("@")) return text
-  const path = text.slice(1)
-  try {
-    return decode(readFileSync(path), path)
-  } catch (error) {
-    if (error instanceof TqError) throw error
-    throw new TqError("missing", `cannot read the payload from ${path}: ${messageOf(error)}`)
-  }
-}
-
-function decode(bytes: Uint8Array, where: string): string {
-  try {
-    return textOf(bytes).trim()
-  } catch {
-    throw new TqError("data", `the payload from ${where} is not UTF-8`)
-  }
+  return { name, ...(payload !== undefined && { payload: await payloadFrom(name, payload, sources) }) }
 }

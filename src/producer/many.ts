@@ -4,20 +4,34 @@
  */
 import { messageOf, TqError } from "../core/errors.ts"
 import { type Task, toRecord } from "../core/task.ts"
-import type { Engine } from "../engine/engine.ts"
+import type { Engine, Pushed } from "../engine/engine.ts"
 import { noticeFor } from "./notice.ts"
-import { checkSupport, refuseIfWrong } from "./push.ts"
+import { alreadyThere, checkSupport, conflictWith, refuseIfWrong } from "./push.ts"
 
 export interface ManyOptions {
   readonly engine: Engine
   /** One per line of input, undefined for a line without a task; throws for a bad one. */
-  readonly read: (record: Uint8Array) => Task | undefined
-  readonly unit: "lines" | "records"
+  readonly read: (record: Uint8Array) => Entry | undefined
+  readonly unit: Unit
   readonly accepted: (id: string, isDuplicate: boolean) => void
   readonly notice: (text: string) => void
+  /** A chunk is committed, and its ids were accepted. */
   readonly progress: (pushed: number) => void
   readonly failIfExists: boolean
   readonly signal: AbortSignal
+}
+
+type Unit = "lines" | "records"
+
+export interface Entry {
+  readonly task: Task
+  /** The caller chose its id: it may be there already. */
+  readonly hasOwnId: boolean
+}
+
+interface Numbered extends Entry {
+  /** Of the input, from 1. */
+  readonly line: number
 }
 
 /** Tasks committed together. */
@@ -51,12 +65,20 @@ export async function pushMany(
   return run.tally
 }
 
+/** The error with the number of the line it is about; wrong options there are bad input. */
+export function inLine(unit: Unit, line: number, error: unknown): unknown {
+  if (!(error instanceof TqError)) return error
+  const code = error.code === "usage" ? "data" : error.code
+  return new TqError(code, `${unit === "lines" ? "line" : "record"} ${line}: ${messageOf(error)}`)
+}
+
 class ManyPush {
   readonly #options: ManyOptions
   readonly #noticed = new Set<string>()
-  /** Tasks not yet committed, with the number of the input line each came from. */
-  #chunk: { readonly task: Task; readonly line: number }[] = []
+  /** Not yet committed. */
+  #chunk: Numbered[] = []
   #chunkLength = 0
+  #chosenIds = new Set<string>()
   #line = 0
   #committedLine = 0
   #pushed = 0
@@ -71,45 +93,85 @@ class ManyPush {
   }
 
   async add(record: Uint8Array): Promise<void> {
-    this.#line++
-    let task: Task | undefined
+    const line = this.#line + 1
+    let entry: Entry | undefined
     try {
-      task = this.#options.read(record)
-      if (task) checkSupport(this.#options.engine, task)
+      entry = this.#options.read(record)
+      if (entry) checkSupport(this.#options.engine, entry.task)
     } catch (error) {
       // What came before the bad line is good, and goes in.
       await this.flush()
-      throw this.#inLine(this.#line, error)
+      throw this.#inLine(line, error)
     }
-    if (!task) return
-    this.#chunk.push({ task, line: this.#line })
-    this.#chunkLength += task.payload.length
-    if (this.#chunk.length >= chunkSize || this.#chunkLength >= chunkLength) await this.flush()
+    if (entry) {
+      const isAlone = this.#mustGoAlone(entry)
+      if (isAlone) await this.flush()
+      this.#line = line
+      this.#put({ ...entry, line })
+      if (isAlone || this.#chunk.length >= chunkSize || this.#chunkLength >= chunkLength) await this.flush()
+    } else this.#line = line
+  }
+
+  #put(entry: Numbered): void {
+    this.#chunk.push(entry)
+    this.#chunkLength += entry.task.payload.length
+    if (entry.hasOwnId) this.#chosenIds.add(entry.task.id)
+  }
+
+  /** Whether only the push of this very task tells that it must stop here: nothing behind it may be committed with it. */
+  #mustGoAlone({ task, hasOwnId }: Entry): boolean {
+    if (this.#options.failIfExists && task.unique) return true
+    return hasOwnId && this.#chosenIds.has(task.id)
   }
 
   async flush(): Promise<void> {
     const chunk = this.#chunk
     this.#chunk = []
     this.#chunkLength = 0
-    if (chunk.length > 0) {
-      const { results, audiences } = await this.#options.engine.push(chunk.map(({ task }) => toRecord(task)))
-      for (const [index, pushed] of results.entries()) {
-        const { task, line } = chunk[index]!
-        if (pushed.outcome !== "created") await this.#check(task, line, pushed)
-        this.#pushed++
-        this.#committedLine = line
-        this.#options.accepted(pushed.id, pushed.outcome === "duplicate")
-      }
-      for (const { task } of chunk) this.#notice(noticeFor(task, audiences, this.#options.engine.location))
-      this.#options.progress(this.#pushed)
-    }
+    this.#chosenIds.clear()
+    const conflict = await this.#findConflict(chunk)
+    await this.#push(conflict ? chunk.slice(0, chunk.indexOf(conflict.entry)) : chunk)
+    if (conflict) throw this.#inLine(conflict.entry.line, conflict.error)
     this.#committedLine = Math.max(this.#committedLine, this.#line)
   }
 
-  async #check(task: Task, line: number, pushed: Parameters<typeof refuseIfWrong>[2]): Promise<void> {
+  /** The first entry whose id is taken, looked for before anything behind it is committed. */
+  async #findConflict(chunk: readonly Numbered[]) {
+    const { engine, failIfExists } = this.#options
+    const chosen = chunk.filter(({ hasOwnId }) => hasOwnId)
+    if (chosen.length === 0 || !engine.supports.lookup) return undefined
+    const existing = await engine.get(chosen.map(({ task }) => task.id))
+    for (const [index, entry] of chosen.entries()) {
+      const error = existing[index] && conflictWith(entry.task, existing[index], failIfExists)
+      if (error) return { entry, error }
+    }
+    return undefined
+  }
+
+  async #push(chunk: readonly Numbered[]): Promise<void> {
+    if (chunk.length === 0) return
+    const { engine, accepted, progress, failIfExists } = this.#options
+    const { results, audiences } = await engine.push(chunk.map(({ task }) => toRecord(task)))
+    const taken = chunk.flatMap(({ task, line }, index) => {
+      const pushed = results[index]
+      const isTaken = pushed?.outcome === "created" || (pushed?.outcome === "duplicate" && !failIfExists)
+      return isTaken ? [{ task, line, pushed }] : []
+    })
+    // Before anything is printed, since nobody may be there to read it.
+    this.#committedLine = taken.at(-1)?.line ?? this.#committedLine
+    this.#pushed += taken.length
+    for (const { pushed } of taken) accepted(pushed.id, pushed.outcome === "duplicate")
+    for (const { task } of taken) this.#notice(noticeFor(task, audiences, engine.location))
+    progress(this.#pushed)
+    for (const [index, pushed] of results.entries()) {
+      if (pushed.outcome !== "created") await this.#check(chunk[index]!, pushed)
+    }
+  }
+
+  async #check({ task, line }: Numbered, pushed: Pushed): Promise<void> {
     try {
       await refuseIfWrong(this.#options.engine, task, pushed)
-      if (this.#options.failIfExists) throw new TqError("later", `${pushed.id} is already there`)
+      if (this.#options.failIfExists) throw alreadyThere(pushed.id)
     } catch (error) {
       throw this.#inLine(line, error)
     }
@@ -124,12 +186,7 @@ class ManyPush {
   }
 
   #inLine(line: number, error: unknown): unknown {
-    if (!(error instanceof TqError)) return error
-    const code = error.code === "usage" ? "data" : error.code
-    return new TqError(
-      code,
-      `${this.#options.unit === "lines" ? "line" : "record"} ${line}: ${messageOf(error)}`,
-    )
+    return inLine(this.#options.unit, line, error)
   }
 
   /** How a push that did not come to its end is told of, and gone on with. */

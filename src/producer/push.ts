@@ -1,7 +1,8 @@
 /** Pushes one task, with every answer that the store can give turned into what the user should know. */
 import { TqError } from "../core/errors.ts"
+import type { TaskId } from "../core/id.ts"
 import { fromRecord, type Task, toRecord } from "../core/task.ts"
-import type { Engine, Pushed } from "../engine/engine.ts"
+import type { Engine, Pushed, StoredTask } from "../engine/engine.ts"
 import { noticeFor } from "./notice.ts"
 
 export interface Receipt {
@@ -45,25 +46,29 @@ export async function refuseIfWrong(engine: Engine, task: Task, pushed: Pushed):
   }
   if (pushed.outcome !== "duplicate" || pushed.by !== "id") return
   const [existing] = await engine.get([task.id])
-  if (existing && !isSame(fromRecord(existing.record), task)) {
-    throw new TqError(
-      "data",
-      `the id ${task.id} is taken by another task (${existing.record.name}): choose another id`,
-    )
-  }
+  const conflict = existing && conflictWith(task, existing, false)
+  if (conflict) throw conflict
 }
 
+/** Why the task that has this id already is in the way of pushing `task`, if it is. */
+export function conflictWith(task: Task, existing: StoredTask, failIfExists: boolean): TqError | undefined {
+  if (!isSame(fromRecord(existing.record), task)) {
+    const { name } = existing.record
+    return new TqError("data", `the id ${task.id} is taken by another task (${name}): choose another id`)
+  }
+  return failIfExists ? alreadyThere(task.id) : undefined
+}
+
+/** The answer of `--fail-if-exists`. */
+export const alreadyThere = (id: TaskId): TqError => new TqError("later", `${id} is already there`)
+
 /** Whether two pushes mean the same task: everything but the times, which differ from push to push. */
-function isSame(a: Task, b: Task): boolean {
-  const essence = ({ name, queue, payload, args, command }: Task) =>
-    JSON.stringify([
-      name,
-      queue,
-      payload,
-      args,
-      command && [command.argv, command.cwd, command.env, command.stdin],
-    ])
-  return essence(a) === essence(b)
+const isSame = (a: Task, b: Task): boolean => essence(a) === essence(b)
+
+function essence({ name, queue, payload, args, command }: Task): string {
+  const env = Object.entries(command?.env ?? {}).sort()
+  const stdin = command?.stdin && Buffer.from(command.stdin).toString("base64")
+  return JSON.stringify([name, queue, payload, args, command?.argv, command?.cwd, env, stdin])
 }
 
 /** `--require-worker`: throws unless a live worker will run it. */

@@ -1,6 +1,7 @@
 /** `push --wait`: follows one task to its end, its output streamed to ours. */
 import type { Session } from "../cli/session.ts"
 import { interruption } from "../cli/signals.ts"
+import { ReaderGone } from "../cli/terminal.ts"
 import type { Millis } from "../core/clock.ts"
 import { formatDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
@@ -8,11 +9,14 @@ import type { TaskId } from "../core/id.ts"
 import { isEnd } from "../core/state.ts"
 import { viewJson, waitedExitCode } from "../core/view.ts"
 import type { Chunk, Sighting, StoredTask } from "../engine/engine.ts"
+import { lostWhileWaiting } from "./ends.ts"
 import { whyNotRunning } from "./why.ts"
 
 export interface StreamOptions {
   readonly timeout: Millis | undefined
   readonly cancelOnSignal: boolean
+  /** Said after the id. */
+  readonly remarks: readonly string[]
 }
 
 /** An unclaimed task is explained after this long. */
@@ -21,19 +25,32 @@ const explainAfter: Millis = 5_000
 /** @returns the exit code of whoever waits */
 export async function waitAndStream(session: Session, id: TaskId, options: StreamOptions): Promise<number> {
   const stop = new AbortController()
-  const interrupted = interruption(() => (options.cancelOnSignal ? void cancel(session, id) : stop.abort()))
+  let signals = 0
+  const interrupted = interruption(() => {
+    // Whoever asks a second time does not want to wait for the cancelling either.
+    if (options.cancelOnSignal && signals++ === 0) void cancel(session, id)
+    else stop.abort()
+  })
+  if (!session.quiet) session.printError(`${id}\n`)
+  for (const remark of options.remarks) session.talk(remark)
   const { timeout } = options
   let timedOut = false
   const timer =
     timeout === undefined
       ? undefined
-      : setTimeout(() => {
-          timedOut = true
-          stop.abort()
-        }, timeout)
+      : setTimeout(
+          () => {
+            timedOut = true
+            stop.abort()
+            // setTimeout counts in 31 bits.
+          },
+          Math.min(timeout, 2 ** 31 - 1),
+        )
   const waiting = new Waiting(session)
   try {
-    const last = await waiting.follow(id, stop.signal)
+    const last = await waiting.follow(id, stop.signal).catch((error) => {
+      throw lostWhileWaiting(id, error)
+    })
     if (last && isEnd(last.state.status)) {
       const code = waiting.finish(last)
       return interrupted.exitCode ?? code
@@ -49,9 +66,6 @@ export async function waitAndStream(session: Session, id: TaskId, options: Strea
       return interrupted.exitCode
     }
     throw new TqError("missing", `${id} was deleted`)
-  } catch (error) {
-    if (!(error instanceof TqError) || error.code === "missing") throw error
-    throw new TqError("detached", `the engine was lost while waiting, ${id} goes on: ${messageOf(error)}`)
   } finally {
     clearTimeout(timer)
     waiting.close()
@@ -61,13 +75,19 @@ export async function waitAndStream(session: Session, id: TaskId, options: Strea
 
 async function cancel(session: Session, id: TaskId): Promise<void> {
   const engine = await session.engine()
-  await engine.revise({ ids: [id] }, { kind: "cancel", reason: "cancelled" })
+  try {
+    await engine.revise({ ids: [id] }, { kind: "cancel", reason: "cancelled" })
+  } catch (error) {
+    session.warn(`${id} could not be cancelled: ${messageOf(error)}`)
+  }
 }
 
 class Waiting {
   readonly #session: Session
   #task: StoredTask | undefined
   #streamed = false
+  /** Why nothing more is written to stdout. The task is waited for all the same. */
+  #stdoutLost: Error | undefined
   #explainTimer: Timer | undefined
 
   constructor(session: Session) {
@@ -92,29 +112,46 @@ class Waiting {
   /** With --json both streams go to stderr: stdout is for the object. */
   #copy({ stream, data }: Chunk): void {
     this.#streamed = true
-    if (stream === "stdout" && !this.#session.json) this.#session.print(data)
+    if (stream === "stdout" && !this.#session.json) this.#print(data)
     else this.#session.printError(data)
   }
 
+  #print(data: string | Uint8Array): void {
+    if (this.#stdoutLost) return
+    try {
+      this.#session.print(data)
+    } catch (error) {
+      if (!(error instanceof ReaderGone || error instanceof TqError)) throw error
+      this.#stdoutLost = error
+    }
+  }
+
   async #explain(): Promise<void> {
-    if (!this.#task || this.#task.state.epoch > 0) return
-    const why = await whyNotRunning(await this.#session.engine(), this.#task, this.#session.clock.now())
-    this.#session.talk(why)
+    if (!this.#task || this.#task.state.status === "running") return
+    try {
+      const why = await whyNotRunning(await this.#session.engine(), this.#task, this.#session.clock.now())
+      this.#session.talk(why)
+    } catch (error) {
+      // What keeps the store from answering ends the waiting too, and is told there.
+      if (!(error instanceof TqError)) throw error
+    }
   }
 
   /** Prints what is left to print. @returns the task's exit code */
   finish({ record, state }: StoredTask): number {
-    if (this.#session.json) this.#session.printLine(viewJson({ record, state }))
+    if (this.#session.json) this.#print(`${viewJson({ record, state })}\n`)
     else if (state.status === "completed") this.#printResult(state.result?.data, state.result?.exitCode)
     else this.#tellFailure(record.id, state)
-    return waitedExitCode(state)
+    const code = waitedExitCode(state)
+    if (code === 0 && this.#stdoutLost instanceof TqError) throw this.#stdoutLost
+    return code
   }
 
   /** A process has written its result as it went; a handler in a runner returns it at the end. */
   #printResult(data: string | Uint8Array | undefined, exitCode: number | undefined): void {
     if (data === undefined || (exitCode !== undefined && this.#streamed)) return
-    this.#session.print(data)
-    if (typeof data === "string" && exitCode === undefined) this.#session.print("\n")
+    this.#print(data)
+    if (typeof data === "string" && exitCode === undefined) this.#print("\n")
   }
 
   #tellFailure(id: TaskId, state: StoredTask["state"]): void {

@@ -1,12 +1,13 @@
 /** Puts a worker together from the command line and tq.toml, and runs it until it is told to stop. */
-import { appendFileSync, mkdirSync, readFileSync } from "node:fs"
+import { accessSync, appendFileSync, constants, mkdirSync, readFileSync } from "node:fs"
 import { availableParallelism, hostname } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import { parseArgsStringToArgv } from "string-argv"
 import manifest from "../../package.json" with { type: "json" }
 import type { Invocation } from "../cli/command.ts"
 import type { Session } from "../cli/session.ts"
 import { write } from "../cli/terminal.ts"
+import { anchorUrl } from "../config.ts"
 import type { Claim } from "../core/claim.ts"
 import { parseDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
@@ -33,6 +34,7 @@ export const workFlags = {
   },
   concurrency: { type: "string", alias: "c", value: "N", description: "tasks at once (default: cores)" },
   exec: { type: "string", value: "CMD", description: "run this for a task of any name; needs -q" },
+  "max-tasks": { type: "string", value: "N", description: "end after so many runs" },
   "until-empty": { type: "boolean", description: "end when nothing is left; exit 1 if a task it ran failed" },
   grace: { type: "string", value: "DUR", description: "given to running tasks at a stop, default 25s" },
   "allow-commands": {
@@ -79,11 +81,15 @@ export async function startWorker({ flags, operands, session }: WorkInvocation):
     concurrency: concurrencyFor(session, flags.concurrency),
     grace: graceFor(session, flags.grace),
     resultLimit: session.payloadLimit,
+    maxRuns: maxRunsFrom(flags["max-tasks"]),
     untilEmpty: flags["until-empty"],
     setup,
-    tee: teeInto(flags["log-dir"]),
+    tee: teeInto(flags["log-dir"], talk),
     taskJson,
-    onHealth: health === undefined ? () => undefined : healthFile(health, session.clock),
+    onHealth:
+      health === undefined
+        ? () => undefined
+        : healthFile(health, session.clock, (message) => talk.remark(message)),
     talk,
     clock: session.clock,
     random: session.random,
@@ -103,7 +109,7 @@ function talkFor(session: Session, format: string | undefined): Talk {
     throw new TqError("usage", `--log-format: ${format} is unknown: write json`)
   if (session.quiet) return silent
   const out = (line: string) => write(2, line)
-  return format === "json" ? jsonTalk(out, session.clock) : plainTalk(out)
+  return format === "json" || session.json ? jsonTalk(out, session.clock) : plainTalk(out)
 }
 
 function setupFor(
@@ -114,14 +120,17 @@ function setupFor(
   talk: Talk,
 ): Setup {
   const { config } = session
-  const worker = config.file("worker").value ?? {}
+  const worker = config.file("worker") ?? {}
   const environment = {
     ...baseEnvironment(session.env, [...(worker.passEnv ?? []), ...flags["pass-env"]], {
       ...worker.env,
       ...Object.assign({}, ...flags["env-file"].map(readEnvFile)),
     }),
-    TQ_URL: config.url.value,
+    // Tasks run in other directories.
+    TQ_URL: anchorUrl(config.url.value, process.cwd()),
     TQ_NAMESPACE: config.namespace.value,
+    ...(config.store.value && { TQ_STORE: anchorUrl(config.store.value, process.cwd()) }),
+    ...(config.passwordFile.value && { TQ_PASSWORD_FILE: resolve(config.passwordFile.value) }),
   }
   const { byName, passedOver } = readExecutables(handlers)
   for (const file of passedOver) talk.remark(`passed over: ${file}`)
@@ -136,7 +145,7 @@ function setupFor(
     },
     retention: retentionOf(config, engine.kind),
     hooks: new Hooks(
-      (config.file("hooks").value?.failed ?? []).map((argv) => ({ argv })),
+      (config.file("hooks")?.failed ?? []).map((argv) => ({ argv })),
       environment,
       (message) => talk.remark(message),
     ),
@@ -162,13 +171,13 @@ function queuesFor(session: Session, engine: Engine, flag: string | undefined): 
 
 /** `default`, and the queues that this worker's tq.toml speaks of. */
 function ownQueues(session: Session): ServedQueue[] {
-  const routed = Object.values(session.config.file("routes").value ?? {})
-  const configured = Object.keys(session.config.file("queues").value ?? {})
+  const routed = Object.values(session.config.file("routes") ?? {})
+  const configured = Object.keys(session.config.file("queues") ?? {})
   return [...new Set(["default", ...configured, ...routed])].map((name) => ({ name }))
 }
 
 function concurrencyFor(session: Session, flag: string | undefined): number {
-  if (flag === undefined) return session.config.file("worker").value?.concurrency ?? availableParallelism()
+  if (flag === undefined) return session.config.file("worker")?.concurrency ?? availableParallelism()
   if (/^[1-9]\d{0,4}$/.test(flag)) return Number(flag)
   throw new TqError(
     "usage",
@@ -176,9 +185,15 @@ function concurrencyFor(session: Session, flag: string | undefined): number {
   )
 }
 
+function maxRunsFrom(flag: string | undefined): number {
+  if (flag === undefined) return Number.POSITIVE_INFINITY
+  if (/^[1-9]\d{0,8}$/.test(flag)) return Number(flag)
+  throw new TqError("usage", `--max-tasks: bad number ${JSON.stringify(flag)}: write a whole number above 0`)
+}
+
 function graceFor(session: Session, flag: string | undefined): number {
   if (flag !== undefined) return parseDuration(flag, "--grace")
-  return session.config.file("worker").value?.grace ?? 25_000
+  return session.config.file("worker")?.grace ?? 25_000
 }
 
 /** NAME=VALUE lines; `#` comments and empty lines are skipped, quotes are part of the value. */
@@ -210,13 +225,26 @@ function refuseIdle({ executables, fallback, commands }: Repertoire, session: Se
   )
 }
 
-/** Everything a run prints, in `DIR/ID.ATTEMPT.stdout` and `.stderr`. */
-function teeInto(folder: string | undefined) {
+/** Everything a run prints, in `DIR/ID.ATTEMPT.stdout` and `.stderr`. A full disk there ends no task; it is said once. */
+function teeInto(folder: string | undefined, talk: Talk) {
   if (folder === undefined) return () => undefined
-  mkdirSync(folder, { recursive: true })
+  try {
+    mkdirSync(folder, { recursive: true })
+    accessSync(folder, constants.W_OK)
+  } catch (error) {
+    throw new TqError("exists", `--log-dir: cannot write to ${folder}: ${messageOf(error)}`)
+  }
+  let complained = false
   return ({ lease, ...counters }: Claim) => {
     const base = join(folder, `${lease.id.replaceAll("/", "_")}.${attemptOf(counters)}`)
-    return (stream: "stdout" | "stderr", chunk: Uint8Array) => appendFileSync(`${base}.${stream}`, chunk)
+    return (stream: "stdout" | "stderr", chunk: Uint8Array) => {
+      try {
+        appendFileSync(`${base}.${stream}`, chunk)
+      } catch (error) {
+        if (!complained) talk.remark(`--log-dir: ${messageOf(error)}: what tasks print is incomplete there`)
+        complained = true
+      }
+    }
   }
 }
 

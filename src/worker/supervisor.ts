@@ -14,6 +14,7 @@ import { humanDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import type { Retention } from "../core/filter.ts"
 import type { TaskId } from "../core/id.ts"
+import type { Outcome } from "../core/transition.ts"
 import type { Engine, Settlement, WorkerInfo, WorkerStatus } from "../engine/engine.ts"
 import { Guardian } from "./guardian.ts"
 import { Heartbeat } from "./heartbeat.ts"
@@ -44,6 +45,8 @@ export interface SupervisorOptions {
   readonly concurrency: number
   readonly grace: Millis
   readonly resultLimit: number
+  /** Ends after so many. */
+  readonly maxRuns: number
   /** Ends when its queues are empty and no retry of its own is due. */
   readonly untilEmpty: boolean
   readonly setup: Setup
@@ -82,6 +85,7 @@ export class Supervisor {
   #status: WorkerStatus = "running"
   #slots: number
   #restingUntil = 0
+  #ran = 0
   #completed = 0
   #failed = 0
   #trouble: string | undefined
@@ -113,7 +117,9 @@ export class Supervisor {
       tee: options.tee,
       submit: (settlement, claim, ran) => {
         talk.ended(claim, settlement.outcome, ran)
+        if (isRun(settlement.outcome)) this.#ran++
         this.#pump.submit(settlement)
+        if (this.#ran >= options.maxRuns) this.drain()
       },
       vacated: () => this.#pump.lookForWork(),
       exhausted: (error) => this.#rest(`the machine has no more processes or files (${error})`, true),
@@ -256,7 +262,8 @@ export class Supervisor {
       this.#restingUntil = 0
       this.#slots = this.#options.concurrency
     }
-    return Math.max(0, this.#slots - this.#runs.size)
+    const runsLeft = this.#options.maxRuns - this.#ran
+    return Math.max(0, Math.min(this.#slots, runsLeft) - this.#runs.size)
   }
 
   #start(claim: Claim): void {
@@ -369,6 +376,10 @@ export class Supervisor {
     }
   }
 }
+
+/** Whether something ran: not where the program, the handler or the permission was missing, or the worker stopped. */
+const isRun = (outcome: Outcome): boolean =>
+  !("charge" in outcome) || outcome.charge !== "none" || ("reason" in outcome && outcome.reason === "later")
 
 /** The store is not what it was, and will not come back by waiting. */
 const isGone = (error: unknown): boolean =>

@@ -22,8 +22,10 @@ export function plainTalk(write: (line: string) => void): Talk {
   return {
     started: ({ lease, record, ...counters }) =>
       write(`tq: ${lease.id} ${record.name} started, attempt ${attemptOf(counters)}\n`),
-    ended: ({ lease, record }, outcome, ran) =>
-      write(`tq: ${lease.id} ${record.name} ${wordsFor(outcome)} after ${humanDuration(ran)}\n`),
+    ended: ({ lease, record, ...counters }, outcome, ran) =>
+      write(
+        `tq: ${lease.id} ${record.name} ${wordsFor(outcome)} after ${humanDuration(ran)}, attempt ${attemptOf(counters)}\n`,
+      ),
     lost: (id, why) => write(`tq: ${id} ${why}\n`),
     remark: (message) => write(`tq: ${message}\n`),
   }
@@ -36,11 +38,12 @@ export function jsonTalk(write: (line: string) => void, clock: Clock): Talk {
   return {
     started: ({ lease, record, ...counters }) =>
       say("started", { id: lease.id, name: record.name, queue: record.queue, attempt: attemptOf(counters) }),
-    ended: ({ lease, record }, outcome, ran) =>
+    ended: ({ lease, record, ...counters }, outcome, ran) =>
       say("ended", {
         id: lease.id,
         name: record.name,
         queue: record.queue,
+        attempt: attemptOf(counters),
         status: outcome.to,
         reason:
           "failure" in outcome ? outcome.failure.kind : "reason" in outcome ? outcome.reason : undefined,
@@ -52,6 +55,12 @@ export function jsonTalk(write: (line: string) => void, clock: Clock): Talk {
   }
 }
 
+const postponed = {
+  later: "postponed, again",
+  start: "could not be started here, again",
+  unserved: "is not served here, again",
+} as const
+
 function wordsFor(outcome: Outcome): string {
   switch (outcome.to) {
     case "completed":
@@ -59,7 +68,7 @@ function wordsFor(outcome: Outcome): string {
     case "scheduled": {
       const soon = "in" in outcome.when ? ` in ${humanDuration(outcome.when.in)}` : ""
       if (outcome.charge === "retry") return `failed (${outcome.failure.message}), retry${soon},`
-      return outcome.reason === "unserved" ? `is not served here, again${soon},` : `postponed${soon}`
+      return `${postponed[outcome.reason]}${soon},`
     }
     case "pending":
       return outcome.charge === "crash" ? `crashed (${outcome.failure.message})` : "given back"

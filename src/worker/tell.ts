@@ -15,6 +15,7 @@ export async function tellWorker(
   const { TQ_SOCKET: path, TQ_TASK_ID: task } = session.env
   if (!path || !task) throw new TqError("usage", "not inside a task: TQ_SOCKET and TQ_TASK_ID are not set")
   const answer = await ask(path, `${JSON.stringify({ task, ...message })}\n`)
+  if (session.json) session.printLine(JSON.stringify({ task, told: answer === true }))
   if (answer === undefined) session.talk("the worker does not answer: nothing was told")
   else if (!answer) session.talk("the worker no longer runs this task: nothing was told")
 }
