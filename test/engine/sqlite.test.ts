@@ -57,8 +57,9 @@ describe("a SQLite store", () => {
     }))
 
   test("opens twice, and again after it was closed", () =>
-    withStage(async ({ engine, task }) => {
+    withStage(async ({ engine, task }, { path }) => {
       await engine.open()
+      expect(engine.location).toBe(`sqlite:${path}`)
       await engine.push([task({ id: "a" })])
       await engine.close()
       await engine.close()

@@ -77,6 +77,30 @@ export function cancelRules(suite: Suite): void {
       expect((await worker.settle(completed(second))).lost).toEqual([])
     })
 
+    rule(
+      "that races with its end: one of them wins, and its dependents hear of that one",
+      async (stage) => {
+        const ids = await stage.push(...Array.from({ length: 20 }, () => ({})))
+        const children = await stage.push(...ids.map((id) => ({ after: after(id), queue: "children" })))
+        const worker = await stage.stranger()
+        const claims = await worker.claims()
+        const races = claims.map(async (claim) => {
+          const [settled, revised] = await Promise.all([
+            worker.settle(completed(claim)),
+            stage.engine.revise({ ids: [claim.lease.id] }, asked),
+          ])
+          const won = revised.results[0]!.outcome === "done"
+          expect(settled.lost).toEqual(won ? [claim.lease] : [])
+        })
+        await Promise.all(races)
+        await worker.tidy()
+        const ends = await stage.statuses(ids)
+        const expected = ends.map((end) => (end === "completed" ? "pending" : "cancelled"))
+        expect(await stage.statuses(children)).toEqual(expected)
+      },
+      "after",
+    )
+
     rule("is too late once it has ended", async (stage) => {
       const [id] = await stage.push({})
       const worker = await stage.worker()

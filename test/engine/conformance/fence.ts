@@ -105,7 +105,9 @@ export function fenceRules(suite: Suite): void {
       const early = await worker.take()
       await worker.settle(returned(early))
       const late = await worker.take()
-      expect((await worker.settle(failed(early))).lost).toEqual([early.lease])
+      for (const outcome of [completed(early, "late"), failed(early)]) {
+        expect((await worker.settle(outcome)).lost).toEqual([early.lease])
+      }
       expect((await worker.settle(completed(late))).lost).toEqual([])
       expect(await stage.status(id)).toBe("completed")
     })

@@ -102,12 +102,19 @@ export function pruneRules(suite: Suite): void {
       expect(await stage.engine.count({})).toBe(0)
     })
 
-    rule("over the byte budget removes the oldest results, and only as many as it must", async (stage) => {
-      const ids = await history(stage, 4, "default", "x".repeat(1_000))
-      expect((await stage.engine.prune({ ...everything, outputBytes: 2_500 }, 100)).pruned).toBe(2)
-      expect(await left(stage, ids)).toEqual(ids.slice(2))
-      expect((await stage.engine.prune({ ...everything, outputBytes: 2_500 }, 100)).pruned).toBe(0)
-    })
+    // A small result and one that an engine may keep elsewhere.
+    for (const size of [1_000, 100_000]) {
+      rule(
+        `over the byte budget removes the oldest results of ${size} bytes, no more than it must`,
+        async (stage) => {
+          const ids = await history(stage, 4, "default", "é".repeat(size / 2))
+          const retention = { ...everything, outputBytes: 2.5 * size }
+          expect((await stage.engine.prune(retention, 100)).pruned).toBe(2)
+          expect(await left(stage, ids)).toEqual(ids.slice(2))
+          expect((await stage.engine.prune(retention, 100)).pruned).toBe(0)
+        },
+      )
+    }
 
     rule("keeps to the limit over the byte budget too", async (stage) => {
       const ids = await history(stage, 6, "default", "x".repeat(1_000))

@@ -156,6 +156,18 @@ export function revivalRules(suite: Suite): void {
     })
   })
 
+  describe("a parent that has completed and is retried", () => {
+    rule("has freed its children all the same, though not all had heard of it", async (stage) => {
+      const [parent] = await stage.push({ queue: "parents" })
+      await stage.push(...Array.from({ length: 2_000 }, () => ({ after: after(parent) })))
+      const worker = await stage.worker({ queues: ["parents"] })
+      await worker.settle(completed(await worker.take()))
+      await retry(stage, parent)
+      await worker.tidy()
+      expect(await stage.engine.count({ status: ["pending"], queue: "default" })).toBe(2_000)
+    })
+  })
+
   describe("a child that is retried", () => {
     rule("is refused while a parent that failed is in the way", async (stage) => {
       const [parent] = await stage.push({})

@@ -182,6 +182,14 @@ export function sessionRules(suite: Suite): void {
       expect((await fresh.beat()).drain).toBe(false)
     })
 
+    rule("that are dead are not asked to drain", async (stage) => {
+      const sweeper = await stage.worker({ name: "sweeper" })
+      const dead = await stage.stranger({ name: "host-1" })
+      await stage.kill(dead.engine)
+      await stage.bury(sweeper, dead)
+      expect(await stage.engine.drain("host-1")).toEqual([])
+    })
+
     rule("that drain still settle", async (stage) => {
       await stage.push({})
       const worker = await stage.worker()
