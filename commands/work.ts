@@ -1,5 +1,6 @@
 import { command } from "../src/cli/command.ts"
-import { startWorker, workFlags } from "../src/worker/start.ts"
+import { workFlags } from "../src/worker/flags.ts"
+import { startWorker } from "../src/worker/start.ts"
 
 export default command({
   name: "work",

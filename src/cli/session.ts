@@ -35,8 +35,17 @@ export class Session {
   }
 
   get config(): Config {
-    this.#config ??= loadConfig(this.#given(), this.env, process.cwd(), (message) => this.talk(message))
+    this.#config ??= this.#load()
     return this.#config
+  }
+
+  /** Reads the settings anew; the present ones stay when those make no sense. The engine stays as it is. */
+  reload(): void {
+    this.#config = this.#load()
+  }
+
+  #load(): Config {
+    return loadConfig(this.#given(), this.env, process.cwd(), (message) => this.talk(message))
   }
 
   #given() {

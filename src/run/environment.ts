@@ -31,7 +31,7 @@ export function baseEnvironment(
   return base
 }
 
-/** The kernel takes 128 KiB a variable (MAX_ARG_STRLEN, execve(2)); a longer payload is on stdin only. */
+/** Bytes. The kernel takes 128 KiB a variable (MAX_ARG_STRLEN, execve(2)); a longer payload is on stdin only. */
 const longestVariable = 100_000
 
 /** @param deadline when the hard limit strikes, in epoch milliseconds */
@@ -50,7 +50,9 @@ export function runEnvironment(
   env.TQ_RETRY_COUNT = String(claim.retryCount)
   env.TQ_MAX_RETRIES = String(policy.maxRetries)
   env.TQ_WORKER_ID = claim.lease.worker
-  if (task.payload !== "null" && task.payload.length <= longestVariable) env.TQ_INPUT = task.payload
+  if (task.payload !== "null" && Buffer.byteLength(task.payload) <= longestVariable) {
+    env.TQ_INPUT = task.payload
+  }
   if (task.flow) {
     env.TQ_FLOW_ID = task.flow.run
     env.TQ_STEP = task.flow.step

@@ -1,8 +1,9 @@
 /**
  * The log of one run: its streams as `Output` notes, sent on while it runs so that others can follow, and bounded to the
- * first and the last 64 KiB of each stream.
+ * first and the last 64 KiB of each stream, both in the store and here while the store does not take them.
  */
 import type { Output, Stream } from "../engine/engine.ts"
+import { Head, Tail } from "./window.ts"
 
 /** Of each end of each stream. */
 const keep = 64 * 1024
@@ -24,9 +25,7 @@ export class RunLog {
       this.#streams.set(stream, log)
     }
     log.add(chunk)
-    if (this.#isReady) return
-    this.#isReady = true
-    this.#ready()
+    this.#tell()
   }
 
   /** What has come since the last call. */
@@ -34,15 +33,30 @@ export class RunLog {
     this.#isReady = false
     return [...this.#streams.values()].flatMap((log) => log.take())
   }
+
+  /** The store did not accept what was taken last: it comes again with the next call. */
+  giveBack(output: readonly Output[]): void {
+    for (const piece of output) this.#streams.get(piece.stream)?.giveBack(piece)
+    if (output.length > 0) this.#tell()
+  }
+
+  #tell(): void {
+    if (this.#isReady) return
+    this.#isReady = true
+    this.#ready()
+  }
 }
 
+/** One stream: what is not taken yet of its first 64 KiB, and the last 64 KiB of what came after those. */
 class StreamLog {
   readonly #stream: Stream
-  #pending: Uint8Array[] = []
-  #pendingBytes = 0
-  /** Bytes seen, those pending included. */
+  #head = new Head(keep)
+  #tail = new Tail(keep)
+  /** Bytes of the head that were taken. */
+  #taken = 0
+  /** Bytes seen. */
   #length = 0
-  /** Up to where chunks of the middle were already forgotten. */
+  /** Up to where stored pieces of the middle were already forgotten. */
   #forgotten = keep
 
   constructor(stream: Stream) {
@@ -50,52 +64,55 @@ class StreamLog {
   }
 
   add(chunk: Uint8Array): void {
-    this.#pending.push(chunk)
-    this.#pendingBytes += chunk.byteLength
     this.#length += chunk.byteLength
-    // A run that writes faster than the store takes it: what would be forgotten anyway is not sent at all.
-    const start = this.#length - this.#pendingBytes
-    while (this.#pending.length > 1 && this.#canDrop(start)) this.#drop()
-  }
-
-  #canDrop(start: number): boolean {
-    const first = this.#pending[0]!.byteLength
-    return start >= keep && this.#pendingBytes - first >= keep
-  }
-
-  #drop(): void {
-    this.#pendingBytes -= this.#pending.shift()!.byteLength
+    const rest = this.#head.add(chunk)
+    if (rest.byteLength > 0) this.#tail.add(rest)
   }
 
   take(): Output[] {
-    if (this.#pendingBytes === 0) return []
-    const data = Buffer.concat(this.#pending)
-    const offset = this.#length - this.#pendingBytes
-    this.#pending = []
-    this.#pendingBytes = 0
     const stream = this.#stream
-    const head = Math.min(data.byteLength, Math.max(0, keep - offset))
-    const parts: Output[] = []
-    if (head > 0) parts.push({ kind: "output", stream, offset, data: data.subarray(0, head) })
-    const tail = data.subarray(head)
-    if (tail.byteLength > 0) {
-      // Of a long piece only the last 64 KiB stay.
-      const last = tail.subarray(Math.max(0, tail.byteLength - keep))
-      parts.push({
+    const pieces: Output[] = []
+    if (this.#head.length > 0) {
+      pieces.push({ kind: "output", stream, offset: this.#taken, data: this.#head.bytes() })
+      this.#taken += this.#head.length
+      this.#head = new Head(keep - this.#taken)
+    }
+    if (this.#tail.length > 0) {
+      const data = this.#tail.bytes()
+      pieces.push({
         kind: "output",
         stream,
-        offset: this.#length - last.byteLength,
-        data: last,
+        offset: this.#length - data.byteLength,
+        data,
         ...this.#forget(),
       })
+      this.#tail = new Tail(keep)
     }
-    return parts
+    return pieces
   }
 
+  giveBack({ offset, data }: Output): void {
+    if (offset < keep) {
+      const newer = this.#head.bytes()
+      this.#taken = offset
+      this.#head = new Head(keep - offset)
+      this.#head.add(data)
+      this.#head.add(newer)
+      return
+    }
+    this.#forgotten = keep
+    const newer = this.#tail.bytes()
+    // More has come since than is kept: what comes back is of the middle by now.
+    if (offset + data.byteLength !== this.#length - newer.byteLength) return
+    this.#tail = new Tail(keep)
+    this.#tail.add(data)
+    this.#tail.add(newer)
+  }
+
+  /** Pieces of the middle are forgotten a good many bytes at a time. */
   #forget(): { forget?: { from: number; to: number } } {
-    const from = this.#forgotten
     const to = this.#length - keep
-    if (to - from < keep) return {}
+    if (to - this.#forgotten < keep) return {}
     this.#forgotten = to
     return { forget: { from: keep, to } }
   }

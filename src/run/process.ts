@@ -39,7 +39,7 @@ export function startProcess(spec: ProcessSpec, sink: Sink): RunningProcess {
   const child = spawnWith(spec, pipes)
   const drains = (["stdout", "stderr"] as const).map((stream, index) => {
     const source = pipes ? Bun.file(pipes[index]![0]).stream() : (child[stream] as ReadableStream<Uint8Array>)
-    return new Drain(source, pipes?.[index]![0], (chunk) => sink(stream, chunk))
+    return new Drain(source, pipes?.[index]?.[0], (chunk) => sink(stream, chunk))
   })
   return {
     pid: child.pid,

@@ -68,8 +68,14 @@ export class Run {
     this.ended = this.#process.ended.then((exit) => this.#ending(exit))
   }
 
+  /** What it wrote since the last call. */
   takeOutput(): Output[] {
     return this.#log.take()
+  }
+
+  /** The store did not accept it: it comes again. */
+  giveBackOutput(output: readonly Output[]): void {
+    this.#log.giveBack(output)
   }
 
   setLater(delay: Millis): void {
@@ -96,9 +102,9 @@ export class Run {
   }
 
   #limit(after: Millis | undefined, strike: () => void): void {
-    if (after === undefined) return
-    // setTimeout counts in 31 bits: a longer limit is not reached before the machine is.
-    this.#timers.push(setTimeout(strike, Math.min(after, 2 ** 31 - 1)))
+    // setTimeout counts milliseconds in 31 bits; a run that may take longer than 24 days is not limited.
+    if (after === undefined || after >= 2 ** 31) return
+    this.#timers.push(setTimeout(strike, after))
   }
 
   #strikeSoftly(): void {
@@ -116,7 +122,7 @@ export class Run {
     for (const timer of this.#timers) clearTimeout(timer)
     if (this.#stopped === "limit") return this.#timedOut(exit)
     if (this.#stopped !== undefined && !this.#succeeded(exit)) return { kind: "returned", started: true }
-    if (this.#workerStops && exit.signal !== null) return { kind: "returned", started: true }
+    if (this.#workerStops && wasSignalled(exit)) return { kind: "returned", started: true }
     if (this.#softStruck && exit.signal !== null) return this.#timedOut(exit)
     return this.#judge(exit)
   }
@@ -167,3 +173,7 @@ export class Run {
     return { ...report, stderr: Buffer.from(this.#stderr.last(stderrTail)).toString() }
   }
 }
+
+/** By a signal, or as a shell reports that of its child: TERM, INT and HUP are what a stopping machine sends to everybody. */
+const wasSignalled = ({ code, signal }: Exit): boolean =>
+  signal !== null || code === 128 + 15 || code === 128 + 2 || code === 128 + 1

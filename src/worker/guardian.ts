@@ -3,50 +3,71 @@
  * groups, and kills them at the end of file. A worker killed with -9 cannot do that itself.
  */
 import type { Subprocess } from "bun"
+import type { Lease } from "../core/claim.ts"
+import type { Clock, Millis } from "../core/clock.ts"
+import { messageOf } from "../core/errors.ts"
 import script from "./guardian.sh" with { type: "text" }
 
+export interface GuardianOptions {
+  readonly worker: string
+  /** Removed when the worker is gone. */
+  readonly folder: string | undefined
+  readonly clock: Clock
+  readonly remark: (message: string) => void
+}
+
+/** Between two starts, where the first guardian did not last. */
+const startEvery: Millis = 1_000
+/** Ends mostly go with the next start; not later than this, since group numbers are used again. */
+const tellWithin: Millis = 10
+
 export class Guardian {
-  readonly #worker: string
+  readonly #options: GuardianOptions
   readonly #running = new Map<string, number>()
   #shell: Subprocess<"pipe", "ignore", "ignore"> | undefined
+  #startedAt = 0
   #isClosed = false
+  #isMissed = false
   #endings = ""
-  #timer: Timer | undefined
+  #tellTimer: Timer | undefined
+  #startTimer: Timer | undefined
 
-  constructor(worker: string) {
-    this.#worker = worker
+  constructor(options: GuardianOptions) {
+    this.#options = options
     this.#start()
   }
 
-  /** `run` is TASK#EPOCH. Before the spawn, so that there is no moment at which the child is nobody's. */
-  starting(run: string): void {
-    this.#tell(`+ ${run}\n`)
+  /** Before the spawn, so that there is no moment at which the child is nobody's. */
+  starting(lease: Lease): void {
+    this.#tell(`+ ${runOf(lease)}\n`)
   }
 
-  started(run: string, group: number): void {
-    this.#running.set(run, group)
-    this.#tell(`= ${run} ${group}\n`)
+  started(lease: Lease, group: number): void {
+    this.#running.set(runOf(lease), group)
+    this.#tell(`= ${runOf(lease)} ${group}\n`)
   }
 
-  ended(run: string): void {
-    this.#running.delete(run)
-    this.#endings += `- ${run}\n`
-    // In most cases it goes with the next start. Not later than this, since group numbers are used again.
-    this.#timer ??= setTimeout(() => this.#tell(""), 10)
+  ended(lease: Lease): void {
+    this.#running.delete(runOf(lease))
+    this.#endings += `- ${runOf(lease)}\n`
+    this.#tellTimer ??= setTimeout(() => this.#tell(""), tellWithin)
   }
 
   /** Ends the guardian with nothing left to guard. */
   async close(): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#timer)
+    clearTimeout(this.#tellTimer)
+    clearTimeout(this.#startTimer)
     await this.#shell?.stdin.end()
     await this.#shell?.exited
   }
 
   #start(): void {
+    const { worker, folder, clock, remark } = this.#options
+    this.#startedAt = clock.mono()
     try {
       this.#shell = Bun.spawn({
-        cmd: ["/bin/sh", "-c", script, "tq-guardian", this.#worker],
+        cmd: ["/bin/sh", "-c", script, "tq-guardian", worker, ...(folder === undefined ? [] : [folder])],
         env: { PATH: "/usr/bin:/bin" },
         cwd: "/",
         stdin: "pipe",
@@ -54,29 +75,39 @@ export class Guardian {
         stderr: "ignore",
         // Its own session: a signal to the worker's group must not end it.
         detached: true,
-        onExit: () => void this.#restart(),
+        onExit: () => this.#ended(),
       })
-    } catch {
-      // No /bin/sh: there is no guardian on this machine, and command tasks hardly run here.
-      this.#shell = undefined
+    } catch (error) {
+      if (!this.#isMissed)
+        remark(`no guardian: if this worker is killed, its tasks run on (${messageOf(error)})`)
+      this.#isMissed = true
+      this.#startTimer = setTimeout(() => this.#start(), startEvery)
+      return
     }
-  }
-
-  /** Somebody killed the guardian: another one takes over, a moment later so that a machine out of processes gets air. */
-  async #restart(): Promise<void> {
-    if (this.#isClosed) return
-    await Bun.sleep(100)
-    this.#start()
+    this.#isMissed = false
     for (const [run, group] of this.#running) this.#tell(`+ ${run}\n= ${run} ${group}\n`)
   }
 
+  /** Somebody killed it: another one takes over, at once unless they die one after the other. */
+  #ended(): void {
+    this.#shell = undefined
+    if (this.#isClosed) return
+    const age = this.#options.clock.mono() - this.#startedAt
+    if (age >= startEvery) this.#start()
+    else this.#startTimer = setTimeout(() => this.#start(), startEvery - age)
+  }
+
   #tell(line: string): void {
-    if (!this.#shell || this.#shell.killed) return
-    this.#shell.stdin.write(this.#endings + line)
+    clearTimeout(this.#tellTimer)
+    this.#tellTimer = undefined
+    const news = this.#endings + line
     this.#endings = ""
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    // A broken pipe is the death of the shell, and `onExit` sees to that.
+    if (!this.#shell) return
+    // A broken pipe is the death of the shell, and `#ended` sees to that.
+    this.#shell.stdin.write(news)
     Promise.resolve(this.#shell.stdin.flush()).catch(() => undefined)
   }
 }
+
+/** As the guardian knows a run: TASK#EPOCH. */
+const runOf = ({ id, epoch }: Lease): string => `${id}#${epoch}`

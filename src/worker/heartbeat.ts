@@ -55,10 +55,11 @@ export class Heartbeat {
     return this.#beating
   }
 
-  /** The next beat gives the store the whole list of leases. */
-  resync(): Promise<void> {
+  /** Gives the store the whole list of leases. No claim may be under way meanwhile. @returns whether the store has it */
+  async resync(): Promise<boolean> {
     this.#resync = true
-    return this.now()
+    await this.now()
+    return !this.#resync
   }
 
   async close(): Promise<void> {
@@ -96,8 +97,14 @@ export class Heartbeat {
   async #beat(): Promise<void> {
     const { link, info, leases } = this.#options
     const resync = this.#resync ? { resync: leases() } : undefined
-    const beat = await link.engine.beat(info(), resync)
-    if (resync) this.#resync = false
+    this.#resync = false
+    let beat: Beat
+    try {
+      beat = await link.engine.beat(info(), resync)
+    } catch (error) {
+      if (resync) this.#resync = true
+      throw error
+    }
     this.lastBeat = this.#options.clock.mono()
     this.#heed(beat)
   }

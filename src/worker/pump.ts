@@ -3,11 +3,15 @@
  *
  * Beside it runs the listener, one outstanding `wait`: it wakes the pump when a claim may succeed, and the heartbeat when an
  * order waits. While every slot is taken it listens for orders only.
+ *
+ * A call that was not answered may have been carried out: tasks may be leased to this worker that it has never seen. Before its
+ * next call it tells the store, under a raised session, which leases it holds; the others go back.
  */
-import type { Claim } from "../core/claim.ts"
+import type { Claim, Lease } from "../core/claim.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import type { Demand, Settled, Settlement, Wake } from "../engine/engine.ts"
+import { failpoint } from "../failpoint.ts"
 import type { Link } from "./link.ts"
 import { orderOf, type ServedQueue } from "./serving.ts"
 
@@ -25,6 +29,8 @@ export interface PumpOptions {
   readonly lost: (settlement: Settlement) => void
   /** The store took this worker for dead, or knows a later session of it. */
   readonly fenced: () => void
+  /** Tells the store under a raised session what this worker holds. @returns whether it has heard */
+  readonly resync: () => Promise<boolean>
   readonly ordered: () => void
   /** The store does not answer or cannot write: said once, until it is over. */
   readonly trouble: (message: string | undefined) => void
@@ -42,6 +48,10 @@ const claimEvery: Millis = 5_000
 export class Pump {
   readonly #options: PumpOptions
   readonly #outbox: Settlement[] = []
+  /** Taken from the outbox, not yet answered. */
+  #underWay: readonly Settlement[] = []
+  #mustResync = false
+  #abandon: (() => void) | undefined
   #hungry = true
   #troubledSince: Millis | undefined
   /** Monotonic: when something in the store becomes due, as the last claim said. */
@@ -61,9 +71,9 @@ export class Pump {
     this.lastTurn = options.clock.mono()
   }
 
-  /** Settlements not yet accepted. */
-  get backlog(): number {
-    return this.#outbox.length
+  /** Leases whose ends are not yet accepted. */
+  get leases(): Lease[] {
+    return [...this.#underWay, ...this.#outbox].map(({ outcome }) => outcome.lease)
   }
 
   submit(settlement: Settlement): void {
@@ -81,6 +91,18 @@ export class Pump {
   lookForWork(): void {
     this.#hungry = true
     this.poke()
+  }
+
+  /** Before its next call to the store, the pump sees to it that the store knows what this worker holds. */
+  resyncFirst(): void {
+    this.#mustResync = true
+    this.lookForWork()
+  }
+
+  /** The client was replaced: an answer to the call under way would come from nowhere. */
+  abandonCall(): void {
+    this.#abandon?.()
+    this.resyncFirst()
   }
 
   /** Runs until `close`, and then until everything is settled. Rejects when the store is gone for good. */
@@ -109,6 +131,11 @@ export class Pump {
   }
 
   async #turn(): Promise<void> {
+    if (this.#mustResync) {
+      this.#mustResync = !(await this.#options.resync())
+      if (this.#mustResync) await this.#endure(new TqError("unreachable", "the store does not answer"))
+      return
+    }
     const free = this.#isClosed ? 0 : this.#options.freeSlots()
     const wantsWork = free > 0
     if (wantsWork && this.#armed && !this.#armed.forWork) this.#armed.abort.abort()
@@ -116,26 +143,59 @@ export class Pump {
       await this.#rest()
       return
     }
-    const batch = this.#outbox.splice(0, settleBatch)
+    this.#underWay = this.#outbox.splice(0, settleBatch)
+    let reply: Settled
     try {
-      this.#heed(await this.#exchange(batch, free), batch, free)
-      this.#options.trouble(undefined)
-      this.#troubledSince = undefined
+      reply = await this.#exchange(this.#underWay, free)
     } catch (error) {
-      this.#outbox.unshift(...batch)
-      this.#troubledSince ??= this.#options.clock.mono()
-      const isTooLate = this.#isClosed && this.#options.clock.mono() - this.#troubledSince > partingPatience
-      if (!isPassing(error) || isTooLate) throw error
-      this.#options.trouble(messageOf(error))
-      await Bun.sleep(250 + 750 * this.#options.random())
+      this.#outbox.unshift(...this.#underWay)
+      this.#underWay = []
+      await this.#endure(error)
+      return
+    }
+    this.#options.trouble(undefined)
+    this.#troubledSince = undefined
+    const settled = this.#underWay
+    this.#underWay = []
+    this.#heed(reply, settled, free)
+  }
+
+  /** Rejects too when the call is abandoned. */
+  async #exchange(batch: readonly Settlement[], free: number): Promise<Settled> {
+    const abandoned = Promise.withResolvers<never>()
+    this.#abandon = () =>
+      abandoned.reject(new TqError("unreachable", "the connection to the store was replaced"))
+    try {
+      return await Promise.race([this.#call(batch, free), abandoned.promise])
+    } finally {
+      this.#abandon = undefined
     }
   }
 
-  #exchange(batch: Settlement[], free: number): Promise<Settled> {
+  async #call(batch: readonly Settlement[], free: number): Promise<Settled> {
     const { engine, ref } = this.#options.link
     const demand = free > 0 ? this.#demand(free) : undefined
-    if (batch.length > 0 || !demand) return engine.settle(ref, batch, demand)
-    return engine.claim(ref, demand).then((claimed) => ({ ...claimed, lost: [] }))
+    if (batch.length > 0 || !demand) {
+      failpoint("before-settle")
+      const settled = await engine.settle(ref, batch, demand)
+      failpoint("after-settle")
+      return settled
+    }
+    return { ...(await engine.claim(ref, demand)), lost: [] }
+  }
+
+  /** Waits for troubles to pass; others end the worker. */
+  async #endure(error: unknown): Promise<void> {
+    this.#troubledSince ??= this.#options.clock.mono()
+    const isTooLate = this.#isClosed && this.#options.clock.mono() - this.#troubledSince > partingPatience
+    if (!isPassing(error) || isTooLate) throw error
+    if (error.code === "unreachable") this.#mustResync = true
+    this.#options.trouble(messageOf(error))
+    await this.#catchBreath()
+  }
+
+  async #catchBreath(): Promise<void> {
+    await Bun.sleep(250 + 750 * this.#options.random())
   }
 
   #demand(free: number): Demand {
@@ -148,7 +208,7 @@ export class Pump {
     }
   }
 
-  #heed(reply: Settled, batch: Settlement[], free: number): void {
+  #heed(reply: Settled, batch: readonly Settlement[], free: number): void {
     const lost = new Set(reply.lost)
     for (const settlement of batch) {
       const { lease } = settlement.outcome
@@ -166,6 +226,7 @@ export class Pump {
       this.#hungry = reply.claims.length > 0 || reply.wakeIn === 0
       this.foundNothing = reply.claims.length === 0 && reply.wakeIn !== 0
     }
+    if (reply.claims.length > 0) failpoint("after-claim")
     for (const claim of reply.claims) this.#options.start(claim)
   }
 
@@ -218,5 +279,5 @@ export class Pump {
 }
 
 /** Troubles that end by themselves; the results are kept until the store takes them. */
-const isPassing = (error: unknown): boolean =>
+const isPassing = (error: unknown): error is TqError =>
   error instanceof TqError && (error.code === "unreachable" || error.code === "io" || error.code === "later")

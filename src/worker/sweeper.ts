@@ -33,9 +33,15 @@ export class Sweeper {
     const { random, link } = this.#options
     // Spread, so that a hundred workers do not look at the same moment.
     const pause = link.engine.cadence.sweep * (0.75 + 0.5 * random())
-    this.#timer = setTimeout(() => {
-      this.#sweeping = this.#sweep().finally(() => this.start())
-    }, pause)
+    this.#timer = setTimeout(() => void this.now().finally(() => this.start()), pause)
+  }
+
+  /** Sweeps once; while a sweep is under way, that one counts. */
+  now(): Promise<void> {
+    this.#sweeping ??= this.#sweep().finally(() => {
+      this.#sweeping = undefined
+    })
+    return this.#sweeping
   }
 
   async close(): Promise<void> {

@@ -3,6 +3,7 @@
  * reconnect) looks healthy from everywhere else; here its client is thrown away and built anew.
  */
 import type { Clock, Millis } from "../core/clock.ts"
+import { messageOf } from "../core/errors.ts"
 
 export interface WatchdogOptions {
   readonly clock: Clock
@@ -49,6 +50,10 @@ export class Watchdog {
     this.isDeaf = now - lastTurn() > longestTurn
     if (!this.isDeaf) return
     remark(`the claim loop has not moved for ${Math.round((now - lastTurn()) / 1000)} s: reconnecting`)
-    await rebuild()
+    try {
+      await rebuild()
+    } catch (error) {
+      remark(`cannot reconnect: ${messageOf(error)}`)
+    }
   }
 }

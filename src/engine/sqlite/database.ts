@@ -4,6 +4,7 @@ import { statSync } from "node:fs"
 import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
 import type { Status } from "../../core/state.ts"
+import { failpoint } from "../../failpoint.ts"
 import { type Bell, bellAt } from "./bell.ts"
 import { type Location, prepare } from "./location.ts"
 import schema from "./schema.sql" with { type: "text" }
@@ -125,7 +126,9 @@ export class Store {
       try {
         const value = work()
         this.flushCounts()
+        failpoint("before-commit")
         this.sql("COMMIT").run()
+        failpoint("after-commit")
         this.#commits++
         return value
       } catch (error) {

@@ -4,6 +4,7 @@
  */
 import type { Millis } from "../../core/clock.ts"
 import type { Status } from "../../core/state.ts"
+import { failpoint } from "../../failpoint.ts"
 import type { Store } from "./database.ts"
 import { extraOf, setExtra, withExtra } from "./extra.ts"
 
@@ -79,6 +80,7 @@ export function ended(
   to: "completed" | "failed" | "cancelled",
   now: Millis,
 ): void {
+  failpoint("mid-settle")
   recount(store, row, from, to)
   const extra = extraOf(store, row)
   if (extra) {

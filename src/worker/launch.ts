@@ -1,0 +1,156 @@
+/** From a claim to a running process, or to the reason why there is none. */
+import type { Claim } from "../core/claim.ts"
+import type { Clock, Millis } from "../core/clock.ts"
+import { messageOf } from "../core/errors.ts"
+import { fromRecord, type Task } from "../core/task.ts"
+import { type FailureReport, policyOf, type RunPolicy } from "../core/transition.ts"
+import { failpoint } from "../failpoint.ts"
+import { runEnvironment } from "../run/environment.ts"
+import type { ProcessSpec, Sink } from "../run/process.ts"
+import { locateProgram } from "../run/program.ts"
+import { Run } from "../run/run.ts"
+import type { Guardian } from "./guardian.ts"
+
+/** What this worker may and can run; replaced whole on reload. */
+export interface Repertoire {
+  /** Task name → argv of its executable. */
+  readonly executables: ReadonlyMap<string, readonly string[]>
+  /** `--exec`: runs whatever has no executable of its own. */
+  readonly fallback?: readonly string[]
+  readonly commands: boolean
+  /** What every run finds in its environment. */
+  readonly environment: Readonly<Record<string, string>>
+}
+
+export interface LaunchOptions {
+  readonly guardian: Guardian
+  readonly clock: Clock
+  /** Bytes of result kept. */
+  readonly resultLimit: number
+  /** Takes all that a run prints, for `--log-dir`. */
+  readonly tee: (claim: Claim) => Sink | undefined
+}
+
+export type Launched =
+  | { readonly kind: "running"; readonly run: Run; readonly policy: RunPolicy }
+  /** The record makes no sense to this tq. */
+  | { readonly kind: "unreadable"; readonly message: string }
+  /** Not permitted here, or nothing here to run it with. */
+  | { readonly kind: "unserved"; readonly message: string; readonly policy: RunPolicy }
+  /** Program or directory missing: another worker may have them. */
+  | {
+      readonly kind: "unstartable"
+      readonly failure: FailureReport
+      readonly task: Task
+      readonly policy: RunPolicy
+    }
+  /** No worker could start it: its arguments are too long, or hold what no program can be given. */
+  | { readonly kind: "hopeless"; readonly failure: FailureReport; readonly policy: RunPolicy }
+  /** The machine has no more processes or files. */
+  | { readonly kind: "exhausted"; readonly code: string; readonly policy: RunPolicy }
+
+/** Never throws: a task that cannot be started must not take the worker with it. */
+export function launch(
+  claim: Claim,
+  repertoire: Repertoire,
+  options: LaunchOptions,
+  outputReady: () => void,
+): Launched {
+  let task: Task
+  try {
+    task = fromRecord(claim.record)
+  } catch (error) {
+    return { kind: "unreadable", message: messageOf(error) }
+  }
+  const policy = policyOf(task)
+  const argv = argvFor(task, repertoire)
+  if (typeof argv === "string") return { kind: "unserved", message: argv, policy }
+  try {
+    const spec = specFor(claim, task, policy, argv, repertoire, options.clock.now())
+    if ("failure" in spec) return { kind: "unstartable", failure: spec.failure, task, policy }
+    return { kind: "running", run: start(claim, policy, spec, options, outputReady), policy }
+  } catch (error) {
+    return afterRefusal(error, task, policy)
+  }
+}
+
+/** @returns why this worker does not run it, or its argv */
+function argvFor(task: Task, { commands, executables, fallback }: Repertoire): readonly string[] | string {
+  if (task.command) return commands ? task.command.argv : "no worker may run command tasks"
+  const argv = executables.get(task.name) ?? fallback
+  return argv ? [...argv, ...(task.args ?? [])] : `no worker has a handler for ${task.name}`
+}
+
+function specFor(
+  claim: Claim,
+  task: Task,
+  policy: RunPolicy,
+  argv: readonly string[],
+  { environment }: Repertoire,
+  now: Millis,
+): ProcessSpec | { readonly failure: FailureReport } {
+  const deadline = policy.timeout === undefined ? undefined : now + policy.timeout
+  const env = runEnvironment(environment, claim, task, policy, deadline)
+  const cwd = task.command?.cwd ?? workingDirectory()
+  const located = locateProgram(argv[0]!, cwd, env.PATH ?? "/usr/local/bin:/usr/bin:/bin")
+  if ("failure" in located) return located
+  const stdin = task.command ? task.command.stdin : Buffer.from(task.payload)
+  return { program: located.path, argv, cwd, env, ...(stdin && { stdin }) }
+}
+
+/** The worker's own; when it was removed, a path that does not exist. */
+function workingDirectory(): string {
+  try {
+    return process.cwd()
+  } catch {
+    return "the worker's working directory"
+  }
+}
+
+function start(
+  claim: Claim,
+  policy: RunPolicy,
+  spec: ProcessSpec,
+  { guardian, resultLimit, tee }: LaunchOptions,
+  outputReady: () => void,
+): Run {
+  const { lease } = claim
+  const sink = tee(claim)
+  guardian.starting(lease)
+  try {
+    const run = new Run({ claim, policy, spec, resultLimit, outputReady, ...(sink && { tee: sink }) })
+    failpoint("after-spawn")
+    guardian.started(lease, run.pid)
+    failpoint("after-start")
+    return run
+  } catch (error) {
+    guardian.ended(lease)
+    throw error
+  }
+}
+
+/** Errors of spawn(2) that say nothing about the task. */
+const exhaustion = new Set(["EAGAIN", "ENOMEM", "EMFILE", "ENFILE"])
+
+/** No other worker could pass these on either. */
+const hopeless: Readonly<Record<string, string>> = {
+  E2BIG: "the arguments and the environment are too long for the system",
+  ERR_INVALID_ARG_VALUE: "an argument or a variable holds a NUL byte",
+}
+
+const unstartable: Readonly<Record<string, string>> = {
+  ENOEXEC: "the file has no #! line and is no program",
+  ENOENT: "the interpreter named on its #! line does not exist here",
+  EACCES: "permission denied",
+  ETXTBSY: "the file is being written",
+}
+
+function afterRefusal(error: unknown, task: Task, policy: RunPolicy): Launched {
+  const code = (error as NodeJS.ErrnoException).code ?? ""
+  if (exhaustion.has(code)) return { kind: "exhausted", code, policy }
+  const message = hopeless[code] ?? unstartable[code] ?? messageOf(error)
+  const failure: FailureReport = { kind: "not started", exitCode: 126, message }
+  return code in hopeless
+    ? { kind: "hopeless", failure, policy }
+    : { kind: "unstartable", failure, task, policy }
+}

@@ -1,0 +1,125 @@
+/** What a worker serves and how it runs it, from the command line and tq.toml: read at start, and again on SIGHUP. */
+import { readFileSync } from "node:fs"
+import { availableParallelism } from "node:os"
+import { resolve } from "node:path"
+import { parseArgsStringToArgv } from "string-argv"
+import type { ParsedFlags } from "../cli/command.ts"
+import type { Session } from "../cli/session.ts"
+import { anchorUrl } from "../config.ts"
+import { parseDuration } from "../core/duration.ts"
+import { messageOf, TqError } from "../core/errors.ts"
+import type { Engine } from "../engine/engine.ts"
+import { retentionOf } from "../retention.ts"
+import { baseEnvironment } from "../run/environment.ts"
+import { readExecutables } from "../run/executables.ts"
+import type { workFlags } from "./flags.ts"
+import type { Repertoire } from "./launch.ts"
+import { parseQueues, type ServedQueue } from "./serving.ts"
+import type { Setup } from "./supervisor.ts"
+
+export interface SetupSources {
+  readonly session: Session
+  readonly engine: Engine
+  readonly flags: ParsedFlags<typeof workFlags>
+  readonly handlers: readonly string[]
+  readonly remark: (message: string) => void
+}
+
+/** Throws for settings that make no sense. */
+export function readSetup(sources: SetupSources): Setup {
+  const { session, engine, flags } = sources
+  const worker = session.config.file("worker") ?? {}
+  if (worker.concurrency === 0) {
+    throw new TqError("config", "worker.concurrency is 0: write a whole number above 0")
+  }
+  return {
+    queues: queuesFor(session, engine, flags.queue),
+    concurrency: countOf(flags.concurrency, "--concurrency") ?? worker.concurrency ?? availableParallelism(),
+    grace: flags.grace === undefined ? (worker.grace ?? 25_000) : parseDuration(flags.grace, "--grace"),
+    repertoire: repertoireFor(sources),
+    retention: retentionOf(session.config, engine.kind),
+    hooks: session.config.file("hooks")?.failed ?? [],
+  }
+}
+
+/** A whole number above 0. */
+export function countOf(text: string | undefined, flag: string): number | undefined {
+  if (text === undefined || /^[1-9]\d{0,8}$/.test(text)) return text === undefined ? undefined : Number(text)
+  throw new TqError("usage", `${flag}: bad number ${JSON.stringify(text)}: write a whole number above 0`)
+}
+
+function repertoireFor({ session, engine, flags, handlers, remark }: SetupSources): Repertoire {
+  const { byName, passedOver } = readExecutables(handlers)
+  for (const file of passedOver) remark(`passed over: ${file}`)
+  const fallback = fallbackFor(flags.exec, flags.queue)
+  return {
+    executables: new Map([...byName].map(([name, path]) => [name, [path]])),
+    ...(fallback && { fallback }),
+    commands: engine.isPrivate || flags["allow-commands"],
+    environment: environmentFor(session, flags),
+  }
+}
+
+function environmentFor(
+  session: Session,
+  flags: ParsedFlags<typeof workFlags>,
+): Readonly<Record<string, string>> {
+  const { config } = session
+  const worker = config.file("worker") ?? {}
+  return {
+    ...baseEnvironment(session.env, [...(worker.passEnv ?? []), ...flags["pass-env"]], {
+      ...worker.env,
+      ...Object.assign({}, ...flags["env-file"].map(readEnvFile)),
+    }),
+    // Tasks run in other directories.
+    TQ_URL: anchorUrl(config.url.value, process.cwd()),
+    TQ_NAMESPACE: config.namespace.value,
+    ...(config.store.value && { TQ_STORE: anchorUrl(config.store.value, process.cwd()) }),
+    ...(config.passwordFile.value && { TQ_PASSWORD_FILE: resolve(config.passwordFile.value) }),
+  }
+}
+
+function fallbackFor(exec: string | undefined, queue: string | undefined): string[] | undefined {
+  if (exec === undefined) return undefined
+  if (queue === undefined)
+    throw new TqError("usage", "--exec runs tasks of any name: say of which queue with -q")
+  const argv = parseArgsStringToArgv(exec)
+  if (argv.length === 0) throw new TqError("usage", "--exec needs a command")
+  return argv
+}
+
+function queuesFor(session: Session, engine: Engine, flag: string | undefined): ServedQueue[] {
+  const queues = flag === undefined ? ownQueues(session) : parseQueues(flag)
+  if (queues.some(({ name }) => name === "*") && !engine.supports.anyQueue) {
+    throw new TqError("unsupported", `-q '*' is unsupported by ${engine.kind}: name the queues`)
+  }
+  return queues
+}
+
+/** `default`, and the queues that this worker's tq.toml speaks of. */
+function ownQueues(session: Session): ServedQueue[] {
+  const routed = Object.values(session.config.file("routes") ?? {})
+  const configured = Object.keys(session.config.file("queues") ?? {})
+  return [...new Set(["default", ...configured, ...routed])].map((name) => ({ name }))
+}
+
+/** NAME=VALUE lines; `#` comments and empty lines are skipped, quotes are part of the value. */
+function readEnvFile(path: string): Record<string, string> {
+  let text: string
+  try {
+    text = readFileSync(path, "utf8")
+  } catch (error) {
+    throw new TqError("missing", `--env-file: cannot read ${path}: ${messageOf(error)}`)
+  }
+  const lines = text.split("\n").map((line) => line.trim())
+  return Object.fromEntries(
+    lines.flatMap((line, index) => {
+      if (line === "" || line.startsWith("#")) return []
+      const [, name, value] = /^(?:export )?([A-Za-z_][A-Za-z0-9_]*)=(.*)$/.exec(line) ?? []
+      if (name === undefined || value === undefined) {
+        throw new TqError("config", `${path}:${index + 1}: ${JSON.stringify(line)} is not NAME=VALUE`)
+      }
+      return [[name, value]]
+    }),
+  )
+}
