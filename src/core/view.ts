@@ -1,7 +1,8 @@
 /** A stored task as one flat JSON object: what `--json`, hooks and other programs see. Keys are camelCase, times milliseconds. */
+import { constants } from "node:os"
 import { type JsonText, oneLine, resultMembers, stringifySpliced, Verbatim } from "./json.ts"
 import { formatBackoff } from "./retry.ts"
-import { isEnd, type TaskState } from "./state.ts"
+import type { TaskState } from "./state.ts"
 import { defaultMaxRetries, fromRecord, type Task, type TaskRecord } from "./task.ts"
 
 export interface Viewed {
@@ -50,9 +51,9 @@ function stateMembers({ record, state }: Viewed): Record<string, unknown> {
     ...(progress && { progress: progress.fraction, progressMessage: progress.message }),
     ...(status === "completed" && result && resultMembers(result.data)),
     ...(result?.fullLength !== undefined && { truncated: true, fullLength: result.fullLength }),
-    // Always there, so that exit codes of different origin cannot be confused.
-    exitCode: (isEnd(status) ? ownExit(state).exitCode : undefined) ?? null,
-    signal: (isEnd(status) ? ownExit(state).signal : undefined) ?? null,
+    // Always there, so that exit codes of different origin cannot be confused; but a list knows no results, and no exit 0.
+    exitCode: status === "completed" && !result ? undefined : (ownExit(state).exitCode ?? null),
+    signal: ownExit(state).signal ?? null,
     reason: state.reason ?? null,
     failureCount,
     failures,
@@ -74,22 +75,9 @@ const lastFailure = (state: TaskState) =>
 
 export const viewJson = (stored: Viewed): JsonText => stringifySpliced(viewOf(stored))
 
-/** Signal numbers of Linux and macOS that shells report as 128 + n. */
-const signalNumbers: Readonly<Record<string, number>> = {
-  SIGHUP: 1,
-  SIGINT: 2,
-  SIGQUIT: 3,
-  SIGILL: 4,
-  SIGTRAP: 5,
-  SIGABRT: 6,
-  SIGBUS: 7,
-  SIGFPE: 8,
-  SIGKILL: 9,
-  SIGSEGV: 11,
-  SIGPIPE: 13,
-  SIGALRM: 14,
-  SIGTERM: 15,
-}
+/** Real-time signals have no names, only numbers. */
+const signalNumber = (name: string): number =>
+  constants.signals[name as NodeJS.Signals] ?? Number(/^SIG(\d+)$/.exec(name)?.[1] ?? 0)
 
 /** What a command that waited for this task exits with. */
 export function waitedExitCode(state: TaskState): number {
@@ -97,6 +85,6 @@ export function waitedExitCode(state: TaskState): number {
   if (state.status === "cancelled") return state.reason === "expired" ? 75 : 1
   const failure = state.failures.at(-1)
   if (failure?.kind === "timeout") return 143
-  if (failure?.signal !== undefined) return 128 + (signalNumbers[failure.signal] ?? 0)
+  if (failure?.signal !== undefined) return 128 + signalNumber(failure.signal)
   return failure?.exitCode ?? 1
 }
