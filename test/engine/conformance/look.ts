@@ -60,6 +60,8 @@ export function lookRules(suite: Suite): void {
         const ids = await stage.push(...Array.from({ length: 7 }, () => ({})))
         const tasks = await listed(stage, {}, limit)
         expect(tasks.map(({ record }) => record.id)).toEqual(ids.toReversed())
+        const last = await stage.engine.list({}, { limit: 8 })
+        expect(last.cursor).toBeUndefined()
       })
     }
 
@@ -209,5 +211,17 @@ export function lookRules(suite: Suite): void {
       await worker.settle(...claims.map((claim) => completed(claim)))
       expect(await unserved()).toBe(0)
     })
+
+    rule(
+      "do not count it any more once it is cancelled",
+      async (stage) => {
+        const [id] = await stage.push({})
+        const worker = await stage.worker()
+        await worker.settle(postponed(await worker.take(), { in: stage.soon }, "unserved"))
+        await stage.engine.revise({ ids: [id] }, { kind: "cancel", reason: "asked" })
+        expect((await stage.engine.queues())[0]!.unserved).toBe(0)
+      },
+      "revise",
+    )
   })
 }

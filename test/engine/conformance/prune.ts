@@ -201,6 +201,29 @@ export function pruneRules(suite: Suite): void {
       "unique",
     )
 
+    rule(
+      "removes parents whose dependents have ended, though these are too young",
+      async (stage) => {
+        const [parent] = await stage.push({})
+        const [child] = await stage.push({ after: after(parent) })
+        const worker = await stage.worker()
+        const { claims } = await worker.settleAndClaim([completed(await worker.take())])
+        await stage.pass(2 * day)
+        await worker.beat()
+        await worker.settle(completed(claims[0]!))
+        await stage.engine.prune({ ...everything, completedFor: day }, 100)
+        expect(await stage.statuses([parent, child])).toEqual(["gone", "completed"])
+      },
+      "after",
+    )
+
+    rule("counts what has gone by age before it looks at the bytes", async (stage) => {
+      const ids = await history(stage, 4, "default", "x".repeat(1_000))
+      const retention = { ...everything, completedFor: 2.5 * hour, outputBytes: 2_500 }
+      await stage.engine.prune(retention, 100)
+      expect(await left(stage, ids)).toEqual(ids.slice(2))
+    })
+
     rule("takes everything with the task: its id, its output and its memos are free again", async (stage) => {
       const [id] = await stage.push({})
       const worker = await stage.worker()

@@ -3,6 +3,7 @@ import type { Filter } from "../../../src/core/filter.ts"
 import type { Change, Revised } from "../../../src/engine/engine.ts"
 import { idsOf } from "../../support/actor.ts"
 import { completed, crashed, failed, postponed, retried } from "../../support/outcomes.ts"
+import { after } from "./after.ts"
 import { oneOfEach } from "./look.ts"
 import type { Stage } from "./stage.ts"
 import type { Suite } from "./suite.ts"
@@ -189,10 +190,25 @@ export function reviseRules(suite: Suite): void {
       await stage.engine.revise({ ids: [id] }, remove)
       expect(await stage.engine.get([id])).toEqual([undefined])
       expect(await stage.engine.queues()).toEqual([])
-      await stage.push({ id })
+      await stage.push({ id, body: `{}\n"${"z".repeat(5_000)}"` })
       expect((await stage.engine.memos(id)).size).toBe(0)
-      expect((await worker.take()).record.body).not.toContain("xxx")
+      expect((await worker.take()).record.body).toBe(`{}\n"${"z".repeat(5_000)}"`)
     })
+
+    rule(
+      "leaves no ties that a later task could inherit",
+      async (stage) => {
+        const [parent, other] = await stage.push({}, { queue: "elsewhere" })
+        const [child] = await stage.push({ after: after(parent) })
+        await stage.engine.revise({ ids: [child] }, remove)
+        const [later, plain] = await stage.push({ after: after(other) }, {})
+        const worker = await stage.worker()
+        await worker.settle(failed(await worker.take()))
+        await worker.tidy()
+        expect(await stage.statuses([later, plain])).toEqual(["blocked", "pending"])
+      },
+      "after",
+    )
 
     rule("of a pending task: it is never run", async (stage) => {
       const [id] = await stage.push({})

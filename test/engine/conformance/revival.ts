@@ -63,6 +63,20 @@ export function revivalRules(suite: Suite): void {
       expect(await stage.state(child)).toMatchObject({ status: "blocked", blockers: [a, b] })
     })
 
+    rule("has its children keep their own terms: they still expire", async (stage) => {
+      const [parent] = await stage.push({})
+      const [child] = await stage.push({ after: after(parent), expiresAt: { in: 2 * stage.soon } })
+      const worker = await stage.worker()
+      await worker.settle(failed(await worker.take()))
+      await worker.tidy()
+      await retry(stage, parent)
+      await worker.tidy()
+      expect(await stage.status(child)).toBe("blocked")
+      await stage.pass(3 * stage.soon)
+      await worker.tidy()
+      expect(await stage.state(child)).toMatchObject({ status: "cancelled", reason: "expired" })
+    })
+
     rule("leaves children alone that were cancelled by hand", async (stage) => {
       const [parent] = await stage.push({})
       const [child] = await stage.push({ after: after(parent) })
@@ -185,6 +199,17 @@ export function revivalRules(suite: Suite): void {
       await stage.engine.revise({ ids: [child] }, { kind: "cancel", reason: "asked" })
       expect(await retry(stage, child)).toMatchObject({ outcome: "done" })
       expect(await stage.state(child)).toMatchObject({ status: "blocked", blockers: [parent] })
+    })
+
+    rule("waits for them only, not for the time it was pushed for", async (stage) => {
+      const [parent] = await stage.push({})
+      const [child] = await stage.push({ after: after(parent), runAt: { in: 60_000 } })
+      await stage.engine.revise({ ids: [child] }, { kind: "cancel", reason: "asked" })
+      await retry(stage, child)
+      const worker = await stage.worker()
+      await worker.settle(completed(await worker.take()))
+      await worker.tidy()
+      expect(await stage.status(child)).toBe("pending")
     })
 
     rule("runs when its parents have completed meanwhile", async (stage) => {
