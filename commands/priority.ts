@@ -19,8 +19,8 @@ export default command({
   run: async ({ flags, operands, session }) => {
     const [level, ...ids] = operands
     if (level === undefined) {
-      if (Object.values(flags).some((value) => value !== undefined && value !== false))
-        throw new TqError("usage", "priority: say which: tq priority P, and then ids or a filter")
+      const given = (Object.keys(actingFlags) as (keyof typeof actingFlags)[]).some((name) => flags[name])
+      if (given) throw new TqError("usage", "priority: say which: tq priority P, and then ids or a filter")
       return showLevels(session)
     }
     return act({
