@@ -1,5 +1,6 @@
 /** Maps a URL to its engine. Each engine's code is loaded only when its URL asks for it. */
 import { resolve } from "node:path"
+import { redactUrl } from "../config.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import type { Engine } from "./engine.ts"
@@ -29,7 +30,7 @@ async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
       return new SqliteEngine({ ...options, path: sqlitePath(url) })
     }
     default:
-      throw new TqError("config", `no engine for the URL ${JSON.stringify(url)}: write sqlite:PATH`)
+      throw new TqError("config", `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH`)
   }
 }
 
