@@ -55,7 +55,13 @@ export const exitCodeOf = (error: unknown): number =>
 /** What to say of any thrown value in one line, without its stack. */
 export function messageOf(error: unknown): string {
   if (error instanceof Error) return error.message || error.name
-  return typeof error === "string" ? error : `thrown: ${String(error)}`
+  if (typeof error === "string") return error
+  try {
+    return `thrown: ${String(error)}`
+  } catch {
+    // Handlers may throw anything, also an object that does not let itself be written as text.
+    return "thrown: an object without a text"
+  }
 }
 
 /** For the default of an exhaustive switch: the compiler proves that it is never reached. */

@@ -111,6 +111,8 @@ describe("errors", () => {
       }),
     )
     expect(messageOf(new RangeError(""))).toBe("RangeError")
+    expect(messageOf(Object.create(null))).toBe("thrown: an object without a text")
+    expect(messageOf(7)).toBe("thrown: 7")
     expect(messageOf(new TqError("io", "disk full"))).toBe("disk full")
   })
 })

@@ -141,6 +141,20 @@ describe("a SQLite store", () => {
       await engine.close()
     }))
 
+  test("forgets a write that fails halfway, its counts included", () =>
+    withStage(async ({ engine, task }) => {
+      const push = engine.push([task(), task({ priority: 99 })])
+      expect(
+        await push.then(
+          () => "stored",
+          () => "refused",
+        ),
+      ).toBe("refused")
+      expect(await engine.queues()).toEqual([])
+      await engine.push([task({ id: "a" })])
+      expect(await engine.count({})).toBe(1)
+    }))
+
   test("that was deleted under a worker is noticed with the next beat", () =>
     withStage(async (stage, { path }) => {
       const worker = await stage.worker()
