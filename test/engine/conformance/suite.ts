@@ -1,5 +1,5 @@
 /** Registers rules. What a store cannot do is left out, and the report says how many rules for want of what. */
-import { test } from "bun:test"
+import { expect, test } from "bun:test"
 import type { Capability } from "../../../src/engine/engine.ts"
 import { type Harness, Stage } from "./stage.ts"
 
@@ -9,7 +9,7 @@ type Play = (stage: Stage) => Promise<void>
 
 export class Suite {
   readonly harness: Harness
-  readonly #leftOut = new Map<string, number>()
+  readonly #leftOut = new Map<Need, number>()
 
   constructor(harness: Harness) {
     this.harness = harness
@@ -30,9 +30,15 @@ export class Suite {
     }
   }
 
-  /** Says what was left out: one skipped test for each thing that is lacking. */
+  /** Says how many rules were left out for want of what, and makes sure that the engine itself says so too. */
   sayWhatIsLeftOut(): void {
-    for (const [need, count] of this.#leftOut) test.skip(`${count} rules that need: ${need}`, () => {})
+    for (const [need, count] of this.#leftOut) {
+      test(`${count} rules that need ${need}`, () =>
+        this.play(async ({ engine }) => {
+          expect(this.lacks(need)).toBe(true)
+          if (need in engine.supports) expect(engine.supports[need as Capability]).toBe(false)
+        }))
+    }
   }
 
   /** Plays on an empty store. */
