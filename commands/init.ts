@@ -16,7 +16,7 @@ export default command({
   run: async ({ flags, session }) => {
     if (flags.systemd) {
       const unit = workerUnit
-        .replaceAll("@TQ@", () => unitWord(selfCommand()[0]!))
+        .replaceAll("@TQ@", () => unitProgram(selfCommand()[0]!))
         .replaceAll("@DIRECTORY@", () => unitPath(process.cwd()))
       writeNew(session, "tq-worker.service", unit, 0o644)
     } else writeNew(session, "tq.toml", starter, 0o600)
@@ -27,9 +27,9 @@ export default command({
 /** In unit files `%` begins a specifier (systemd.unit(5)). */
 const unitPath = (path: string): string => path.replaceAll("%", "%%")
 
-/** One word of a command line (systemd.service(5)): `$` begins a variable, quotes keep white space together. */
-const unitWord = (word: string): string => {
-  const escaped = unitPath(word).replaceAll("$", "$$$$")
+/** The program of a command line (systemd.service(5)): quotes keep white space together, variables are not looked for. */
+const unitProgram = (path: string): string => {
+  const escaped = unitPath(path)
   return /[\s"'\\;]/.test(escaped) ? `"${escaped.replace(/["\\]/g, "\\$&")}"` : escaped
 }
 

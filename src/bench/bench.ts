@@ -94,7 +94,7 @@ class Bench {
     for (let pushed = 0; pushed < tasks; pushed += pushBatch) {
       const size = Math.min(pushBatch, tasks - pushed)
       await this.#engine.push(Array.from({ length: size }, () => this.#record(payload)))
-      this.#progress("pushed", pushed + size, tasks)
+      await this.#progress("pushed", pushed + size, tasks)
     }
     return phase(tasks, clock.mono() - start)
   }
@@ -117,7 +117,7 @@ class Bench {
         outcome: { lease, to: "completed" as const, result: { data: "null" } },
       }))
       claimed = await this.#engine.settle(worker, settlements, demand)
-      this.#progress("drained", done, tasks)
+      await this.#progress("drained", done, tasks)
     }
     const millis = clock.mono() - start
     await this.#engine.leave(worker)
@@ -145,7 +145,7 @@ class Bench {
         if (value === undefined) throw new TqError("internal", "the pickup worker has ended")
         latencies.push(Number(value) - pushedAt)
         await Bun.sleep(2 + 3 * this.#session.random())
-        this.#progress("picked up", at + 1, count)
+        await this.#progress("picked up", at + 1, count)
       }
       latencies.sort((a, b) => a - b)
       const quantile = (q: number) =>
@@ -171,7 +171,9 @@ class Bench {
     } while (cursor !== undefined)
   }
 
-  #progress(what: string, done: number, of: number): void {
+  async #progress(what: string, done: number, of: number): Promise<void> {
+    // The calls of an embedded engine never wait: without this no signal would be heard between them.
+    await new Promise(setImmediate)
     if (this.#stop.aborted) throw new Error("interrupted")
     if (this.#session.showsProgress)
       this.#session.progress(`${done.toLocaleString("en")} of ${of.toLocaleString("en")} ${what}`)

@@ -21,17 +21,29 @@ export async function* ends(
   try {
     if (which === "any") yield* firstEnd(engine, ids, signal)
     // One after the other: those that ended meanwhile are one read each.
-    else for (const id of ids) yield* endOf(engine, id, signal)
+    else {
+      for (const id of ids) {
+        const task = await awaitEnd(engine, id, signal)
+        if (!task) return
+        yield task
+      }
+    }
   } catch (error) {
     throw lostWhileWaiting(ids.length === 1 ? ids[0]! : "what was waited for", error)
   }
 }
 
-async function* endOf(engine: Engine, id: TaskId, signal: AbortSignal): AsyncGenerator<StoredTask, void> {
+/** Resolves when the task has ended; undefined when the signal came first. Throws `missing` when there is no such task. */
+export async function awaitEnd(
+  engine: Engine,
+  id: TaskId,
+  signal: AbortSignal,
+): Promise<StoredTask | undefined> {
   for await (const sighting of engine.follow(id, { output: false }, signal)) {
     if (sighting.kind === "gone") throw noSuchTask(id)
-    if (sighting.kind === "state" && isEnd(sighting.task.state.status)) yield sighting.task
+    if (sighting.kind === "state" && isEnd(sighting.task.state.status)) return sighting.task
   }
+  return undefined
 }
 
 async function* firstEnd(

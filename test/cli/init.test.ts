@@ -1,0 +1,83 @@
+/** tq init: a starter tq.toml, or a systemd unit; never over what is there. */
+import { expect, test } from "bun:test"
+import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs"
+import { binary, Sandbox } from "../support/cli.ts"
+import { as, stranger } from "../support/privileges.ts"
+
+test("a starter tq.toml, 0600, that is valid as it stands and with every line in force", async () => {
+  await using box = new Sandbox()
+  expect(await box.tq(["init"])).toEqual({ code: 0, stdout: "tq.toml\n", stderr: "" })
+  expect(statSync(box.path("tq.toml")).mode & 0o777).toBe(0o600)
+  expect((await box.tq(["config"])).code).toBe(0)
+  const text = readFileSync(box.path("tq.toml"), "utf8")
+  const inForce = text.replace(/^# (?=\S+ = |\[)/gm, "")
+  expect(inForce.match(/^[\w"]/gm)!.length).toBeGreaterThan(8)
+  writeFileSync(box.path("tq.toml"), inForce)
+  const rows = await box.json(["config"])
+  expect(rows.find(({ setting }) => setting === "routes.mail.*")).toMatchObject({ value: "mail" })
+  expect(rows.find(({ setting }) => setting === "worker.env.NODE_ENV")).toMatchObject({ value: "***" })
+})
+
+test("what is there stays, 73", async () => {
+  await using box = new Sandbox()
+  for (const [args, file] of [
+    [["init"], "tq.toml"],
+    [["init", "--systemd"], "tq-worker.service"],
+  ] as const) {
+    box.write(file, "")
+    const ran = await box.tq([...args])
+    expect(ran).toEqual({
+      code: 73,
+      stdout: "",
+      stderr: `tq: ${file} is already there: move it away first\n`,
+    })
+    expect(readFileSync(box.path(file), "utf8")).toBe("")
+  }
+})
+
+test("a folder that may not be written to: 73", async () => {
+  await using box = new Sandbox()
+  chmodSync(box.folder, 0o755)
+  const ran = await box.run(as(stranger, ["tq", "init"]))
+  expect(ran).toMatchObject({
+    code: 73,
+    stdout: "",
+    stderr: expect.stringMatching(/^tq: cannot create tq\.toml: .*\n$/),
+  })
+})
+
+test("--systemd: a unit that systemd accepts, with this tq and this directory", async () => {
+  await using box = new Sandbox()
+  expect(await box.json(["init", "--systemd"])).toEqual([{ path: "tq-worker.service" }])
+  const unit = readFileSync(box.path("tq-worker.service"), "utf8")
+  expect(unit).toContain(`\nExecStart=${realpathSync(binary)} work --grace 25s\n`)
+  expect(unit).toContain(`\nWorkingDirectory=${box.folder}\n`)
+  expect(statSync(box.path("tq-worker.service")).mode & 0o777).toBe(0o644)
+  expect(await verify(box, box.path("tq-worker.service"))).toBe("")
+})
+
+test("--systemd: odd characters of the paths are escaped", async () => {
+  await using box = new Sandbox()
+  const folder = box.path("a b%c$d")
+  mkdirSync(folder)
+  const copy = `${folder}/tq`
+  await box.run(["cp", binary, copy])
+  const { code } = await box.run([copy, "init", "--systemd"], { cwd: folder })
+  expect(code).toBe(0)
+  const unit = readFileSync(`${folder}/tq-worker.service`, "utf8")
+  expect(unit).toContain(`\nExecStart="${box.path("a b%%c$d")}/tq" work`)
+  expect(unit).toContain(`\nWorkingDirectory=${box.path("a b%%c$d")}\n`)
+  expect(await verify(box, `${folder}/tq-worker.service`)).toBe("")
+})
+
+/** What systemd-analyze(1) has against a unit file. */
+async function verify(box: Sandbox, path: string): Promise<string> {
+  chownSync(box.folder, 0, 0)
+  const { stdout, stderr } = await box.run(["systemd-analyze", "verify", "--man=no", path], {
+    env: { SYSTEMD_LOG_LEVEL: "notice" },
+  })
+  return `${stdout}${stderr}`
+    .split("\n")
+    .filter((line) => line.includes("tq-worker"))
+    .join("\n")
+}
