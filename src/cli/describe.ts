@@ -5,7 +5,7 @@ import { formatDuration, humanDuration } from "../core/duration.ts"
 import { rawLength } from "../core/json.ts"
 import { formatBackoff } from "../core/retry.ts"
 import { attemptOf, type Failure, isEnd, type TaskState } from "../core/state.ts"
-import { defaultMaxRetries, fromRecord, type Task } from "../core/task.ts"
+import { defaultMaxRetries, legibleTask, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
 import { whyNotRunning } from "../waiting/why.ts"
 import { commandLine } from "./quote.ts"
@@ -19,7 +19,7 @@ export async function describeTask(session: Session, engine: Engine, stored: Sto
   const { state } = stored
   const now = session.clock.now()
   const paint = session.paint
-  const task = fromRecord(stored.record)
+  const task = legibleTask(stored.record)
   const why =
     isEnd(state.status) || state.status === "running" ? undefined : await whyNotRunning(engine, stored, now)
   const style = statusStyle(state.status)

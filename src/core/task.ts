@@ -137,6 +137,15 @@ export function fromRecord(record: TaskRecord): Task {
   }
 }
 
+/** For showing only: of a record that cannot be read, what engines index. */
+export function legibleTask(record: TaskRecord): Task {
+  try {
+    return fromRecord(record)
+  } catch {
+    return { ...indexedOf(record), payload: "null" }
+  }
+}
+
 function splitBody(record: TaskRecord): { head: Record<string, unknown>; payload: JsonText } {
   const cut = record.body.indexOf("\n")
   let head: unknown

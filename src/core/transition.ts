@@ -72,8 +72,8 @@ export type Ending =
   | { readonly kind: "postponed"; readonly delay?: Millis; readonly failure: FailureReport }
   /** No run: program or directory missing. `elsewhere`: another live worker might have it. */
   | { readonly kind: "unstartable"; readonly failure: FailureReport; readonly elsewhere: boolean }
-  /** No run: no such handler here, or not permitted here. */
-  | { readonly kind: "unserved"; readonly message: string }
+  /** No run: no such handler here, or not permitted here. `elsewhere`: another live worker has it. */
+  | { readonly kind: "unserved"; readonly message: string; readonly elsewhere?: boolean }
   /** Not its fault: the worker stops, or a neighbour took the runner down. `started`: it had begun. */
   | { readonly kind: "returned"; readonly started: boolean }
   /** It ran alone and took its process down. */
@@ -125,7 +125,7 @@ export function outcomeOf(claim: Claim, policy: RunPolicy, ending: Ending, by: D
     case "unstartable":
       return afterFailedStart(claim, ending, by)
     case "unserved":
-      return afterUnserved(claim, ending.message, by)
+      return afterUnserved(claim, ending, by)
     case "returned":
       return afterReturn(claim, policy, ending.started, by)
     case "crashed":
@@ -201,15 +201,18 @@ function afterFailedStart(
   return postponed(claim, "start", 100 * 2 ** tally.count, writeTally({ ...tally, count, workers }))
 }
 
-function afterUnserved(claim: Claim, complaint: string, by: Deciding): Outcome {
+function afterUnserved(claim: Claim, ending: Extract<Ending, { kind: "unserved" }>, by: Deciding): Outcome {
   const tally = readTally(claim.tally, "unserved", by.now)
   // The clock may have been set back since.
   const waited = Math.max(0, by.now - tally.since)
   if (waited >= unservedLimit || exhausted(claim)) {
-    const message = `${complaint}; no other worker took it for ${formatDuration(waited)}`
+    const message = `${ending.message}; no other worker took it for ${formatDuration(waited)}`
     return failed(claim, { kind: "unserved", message }, by)
   }
-  const delay = Math.min(60_000, 1_000 * 2 ** Math.min(6, tally.count))
+  // Where another worker has it, it should meet that one soon, however many claims go wrong on the way.
+  const delay = ending.elsewhere
+    ? Math.min(60_000, Math.max(50, Math.round(waited / 8)))
+    : Math.min(60_000, 1_000 * 2 ** Math.min(6, tally.count))
   return postponed(claim, "unserved", delay, writeTally({ ...tally, count: tally.count + 1 }))
 }
 

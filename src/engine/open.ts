@@ -30,7 +30,10 @@ async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
       return new SqliteEngine({ ...options, path: sqlitePath(url) })
     }
     default:
-      throw new TqError("config", `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH`)
+      throw new TqError(
+        "config",
+        `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH`,
+      )
   }
 }
 

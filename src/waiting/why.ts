@@ -2,7 +2,7 @@
 import { gapFor } from "../core/audience.ts"
 import type { Millis } from "../core/clock.ts"
 import { humanDuration } from "../core/duration.ts"
-import { fromRecord } from "../core/task.ts"
+import { legibleTask } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
 import { noticeFor } from "../producer/notice.ts"
 
@@ -27,7 +27,7 @@ export async function whyNotRunning(
       return `${id} is ${state.status}`
   }
   if (state.heldBy !== undefined) return `${id} waits for ${state.heldBy}, which has the same serial key`
-  const task = fromRecord(record)
+  const task = legibleTask(record)
   const workers = await engine.workers()
   const notice = noticeFor(task, workers, engine.location)
   if (notice !== undefined) return notice

@@ -36,7 +36,7 @@ export type Launched =
   /** The record makes no sense to this tq. */
   | { readonly kind: "unreadable"; readonly message: string }
   /** Not permitted here, or nothing here to run it with. */
-  | { readonly kind: "unserved"; readonly message: string; readonly policy: RunPolicy }
+  | { readonly kind: "unserved"; readonly message: string; readonly task: Task; readonly policy: RunPolicy }
   /** Program or directory missing: another worker may have them. */
   | {
       readonly kind: "unstartable"
@@ -47,7 +47,7 @@ export type Launched =
   /** No worker could start it: its arguments are too long, or hold what no program can be given. */
   | { readonly kind: "hopeless"; readonly failure: FailureReport; readonly policy: RunPolicy }
   /** The machine has no more processes or files. */
-  | { readonly kind: "exhausted"; readonly code: string; readonly policy: RunPolicy }
+  | { readonly kind: "exhausted"; readonly code: string }
 
 /** Never throws: a task that cannot be started must not take the worker with it. */
 export function launch(
@@ -64,7 +64,7 @@ export function launch(
   }
   const policy = policyOf(task)
   const argv = argvFor(task, repertoire)
-  if (typeof argv === "string") return { kind: "unserved", message: argv, policy }
+  if (typeof argv === "string") return { kind: "unserved", message: argv, task, policy }
   try {
     const spec = specFor(claim, task, policy, argv, repertoire, options.clock.now())
     if ("failure" in spec) return { kind: "unstartable", failure: spec.failure, task, policy }
@@ -147,7 +147,7 @@ const unstartable: Readonly<Record<string, string>> = {
 
 function afterRefusal(error: unknown, task: Task, policy: RunPolicy): Launched {
   const code = (error as NodeJS.ErrnoException).code ?? ""
-  if (exhaustion.has(code)) return { kind: "exhausted", code, policy }
+  if (exhaustion.has(code)) return { kind: "exhausted", code }
   const message = hopeless[code] ?? unstartable[code] ?? messageOf(error)
   const failure: FailureReport = { kind: "not started", exitCode: 126, message }
   return code in hopeless

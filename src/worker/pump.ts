@@ -4,6 +4,9 @@
  * Beside it runs the listener, one outstanding `wait`: it wakes the pump when a claim may succeed, and the heartbeat when an
  * order waits. While every slot is taken it listens for orders only.
  *
+ * Neither keeps the event loop to itself: a store that answers at once, as the embedded one does, would otherwise hold up the
+ * heartbeat for as long as there is something to do.
+ *
  * A call that was not answered may have been carried out: tasks may be leased to this worker that it has never seen. Before its
  * next call it tells the store, under a raised session, which leases it holds; the others go back.
  */
@@ -31,7 +34,8 @@ export interface PumpOptions {
   readonly fenced: () => void
   /** Tells the store under a raised session what this worker holds. @returns whether it has heard */
   readonly resync: () => Promise<boolean>
-  readonly ordered: () => void
+  /** An order waits in the store. Resolves when it was fetched, or could not be. */
+  readonly ordered: () => Promise<void>
   /** The store does not answer or cannot write: said once, until it is over. */
   readonly trouble: (message: string | undefined) => void
 }
@@ -44,6 +48,10 @@ const settleBatch = 500
 const partingPatience: Millis = 10_000
 /** A plain claim at least this often, whatever the wake-up says. */
 const claimEvery: Millis = 5_000
+/** The event loop gets its turn at least this often. */
+const longestHold: Millis = 5
+/** The listener's pause after an order, or after many wake-ups that brought nothing: the store may wake it at once again. */
+const longestPause: Millis = 32
 
 export class Pump {
   readonly #options: PumpOptions
@@ -63,6 +71,7 @@ export class Pump {
   #armed: { readonly forWork: boolean; readonly abort: AbortController } | undefined
   /** Monotonic time of the last turn: the watchdog's proof that the loop lives. */
   lastTurn: Millis
+  #lastBreath: Millis = 0
   /** Found nothing at the last claim. */
   foundNothing = false
 
@@ -111,7 +120,7 @@ export class Pump {
     try {
       while (!this.#isClosed || this.#outbox.length > 0) {
         await this.#turn()
-        this.lastTurn = this.#options.clock.mono()
+        await this.#breathe()
         const { resolve } = this.#turned
         this.#turned = Promise.withResolvers()
         resolve()
@@ -128,6 +137,15 @@ export class Pump {
     this.#isClosed = true
     this.#armed?.abort.abort()
     this.poke()
+  }
+
+  async #breathe(): Promise<void> {
+    const { clock } = this.#options
+    if (clock.mono() - this.#lastBreath > longestHold) {
+      await new Promise((resolve) => setImmediate(resolve))
+      this.#lastBreath = clock.mono()
+    }
+    this.lastTurn = clock.mono()
   }
 
   async #turn(): Promise<void> {
@@ -247,34 +265,43 @@ export class Pump {
   }
 
   async #listen(): Promise<void> {
+    let pause = 1
     while (!this.#isClosed) {
       const forWork = this.#options.freeSlots() > 0
       const abort = new AbortController()
       this.#armed = { forWork, abort }
-      try {
-        const wake = await this.#wait(forWork, abort.signal)
-        if (wake === "orders") this.#options.ordered()
-        else if (forWork && !abort.signal.aborted) this.#hungry = true
-      } catch (error) {
-        // The pump's own calls meet the same trouble and tell of it.
-        if (!(error instanceof TqError)) throw error
-        await Bun.sleep(500)
-      }
+      const wake = await this.#wait(forWork, abort.signal)
       this.#armed = undefined
       if (this.#isClosed) return
+      const isWork = forWork && wake !== "orders" && !abort.signal.aborted
+      if (isWork) this.#hungry = true
       // Not again before the pump has looked: a wait for what is already there returns at once.
       const turned = this.#turned.promise
       this.poke()
       await turned
+      if (wake === "orders") {
+        await this.#options.ordered()
+        await Bun.sleep(longestPause)
+      } else if (isWork && this.foundNothing) {
+        await Bun.sleep(pause)
+        pause = Math.min(longestPause, 2 * pause)
+      } else pause = 1
     }
   }
 
-  #wait(forWork: boolean, signal: AbortSignal): Promise<Wake> {
+  async #wait(forWork: boolean, signal: AbortSignal): Promise<Wake> {
     const { engine, ref } = this.#options.link
     const names = forWork ? this.#options.queues().map(({ name }) => name) : []
     const untilDue =
       this.#dueAt === undefined ? claimEvery : Math.max(0, this.#dueAt - this.#options.clock.mono())
-    return engine.wait(ref, names, Math.min(claimEvery, forWork ? untilDue : claimEvery), signal)
+    try {
+      return await engine.wait(ref, names, Math.min(claimEvery, forWork ? untilDue : claimEvery), signal)
+    } catch (error) {
+      // The pump's own calls meet the same trouble and tell of it.
+      if (!(error instanceof TqError)) throw error
+      await Bun.sleep(500)
+      return "nothing"
+    }
   }
 }
 

@@ -1,14 +1,12 @@
 /**
  * The runs in flight on this worker: starts claims, tells the store what they write, and turns their ends into outcomes.
  */
-import { gapFor } from "../core/audience.ts"
 import type { Claim, Lease } from "../core/claim.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { unreachable } from "../core/errors.ts"
 import type { TaskId } from "../core/id.ts"
 import type { Progress } from "../core/state.ts"
 import { readTally } from "../core/tally.ts"
-import type { Task } from "../core/task.ts"
 import {
   type Ending,
   type Outcome,
@@ -21,6 +19,7 @@ import { failpoint } from "../failpoint.ts"
 import type { Run } from "../run/run.ts"
 import { type Launched, type LaunchOptions, launch, type Repertoire } from "./launch.ts"
 import type { Link } from "./link.ts"
+import { Neighbours } from "./neighbours.ts"
 import { News } from "./news.ts"
 import type { Slots } from "./slots.ts"
 import type { Talk } from "./talk.ts"
@@ -33,7 +32,7 @@ export interface RunsOptions extends LaunchOptions {
   readonly slots: Slots
   readonly repertoire: Repertoire
   /** Takes what is to be settled. */
-  readonly submit: (settlement: Settlement, claim: Claim, ran: Millis) => void
+  readonly submit: (settlement: Settlement) => void
   /** A slot became free without anything to settle. */
   readonly vacated: () => void
 }
@@ -53,6 +52,7 @@ export class Runs {
   /** Claims that could not be started here, while it is found out who else could. */
   readonly #handingOn = new Set<Lease>()
   readonly #news: News
+  readonly #neighbours: Neighbours
   #repertoire: Repertoire
   #isStopping = false
   #changed = Promise.withResolvers<void>()
@@ -61,6 +61,7 @@ export class Runs {
     this.#options = options
     this.#repertoire = options.repertoire
     this.#news = new News(options.link, (lease) => this.lose([lease]))
+    this.#neighbours = new Neighbours(options.link, options.clock)
   }
 
   get size(): number {
@@ -83,9 +84,9 @@ export class Runs {
     return launched.kind === "running"
   }
 
-  /** Gives back a claim that came too late to be started. */
-  giveBack(claim: Claim): void {
-    this.#submit(claim, { lease: claim.lease, to: "pending", charge: "none" })
+  /** Gives back a claim that is not to be started. */
+  giveBack({ lease }: Claim): void {
+    this.#options.submit({ outcome: { lease, to: "pending", charge: "none" } })
   }
 
   #started(claim: Claim, { run, policy }: Extract<Launched, { kind: "running" }>): void {
@@ -103,14 +104,14 @@ export class Runs {
         this.#submit(claim, outcomeOfUnreadable(claim, launched.message, this.#deciding()))
         break
       case "unserved":
-        this.#finish(claim, launched.policy, { kind: "unserved", message: launched.message })
+        void this.#handOn(claim, launched)
         break
       case "hopeless":
         this.#finish(claim, launched.policy, { kind: "failed", failure: launched.failure, retry: false })
         break
       case "exhausted":
         this.#options.slots.exhausted(launched.code, this.size)
-        this.#finish(claim, launched.policy, { kind: "returned", started: false })
+        this.giveBack(claim)
         break
       case "unstartable":
         this.#options.slots.failedToStart()
@@ -121,34 +122,24 @@ export class Runs {
     }
   }
 
+  /** What this worker cannot run, another one may. */
   async #handOn(
     claim: Claim,
-    { task, policy, failure }: Extract<Launched, { kind: "unstartable" }>,
+    launched: Extract<Launched, { kind: "unstartable" | "unserved" }>,
   ): Promise<void> {
     this.#handingOn.add(claim.lease)
-    const elsewhere = await this.#mayRunElsewhere(claim, task)
+    const tried =
+      launched.kind === "unstartable"
+        ? readTally(claim.tally, "start", this.#options.clock.now()).workers
+        : []
+    const elsewhere = await this.#neighbours.mayRun(launched.task, tried)
     this.#handingOn.delete(claim.lease)
-    this.#finish(claim, policy, { kind: "unstartable", failure, elsewhere })
+    const ending: Ending =
+      launched.kind === "unstartable"
+        ? { kind: "unstartable", failure: launched.failure, elsewhere }
+        : { kind: "unserved", message: launched.message, elsewhere }
+    this.#finish(claim, launched.policy, ending)
     this.#hasChanged()
-  }
-
-  /** Whether a live worker that has not tried yet serves this task. */
-  async #mayRunElsewhere(claim: Claim, task: Task): Promise<boolean> {
-    const { link, clock } = this.#options
-    const tried = readTally(claim.tally, "start", clock.now()).workers
-    const subject = { queue: task.queue, name: task.name, isCommand: task.command !== undefined }
-    try {
-      const workers = await link.engine.workers()
-      return workers.some(
-        (worker) =>
-          worker.ref.id !== link.id &&
-          !tried.includes(worker.ref.id) &&
-          worker.status === "running" &&
-          gapFor(subject, [worker]) === undefined,
-      )
-    } catch {
-      return false
-    }
   }
 
   async #ended(flight: InFlight, ending: Ending): Promise<void> {
@@ -171,7 +162,8 @@ export class Runs {
   }
 
   #submit(claim: Claim, outcome: Outcome, output: Output[] = [], ran: Millis = 0): void {
-    this.#options.submit({ outcome, ...(output.length > 0 && { output }) }, claim, ran)
+    this.#options.talk.ended(claim, outcome, ran)
+    this.#options.submit({ outcome, ...(output.length > 0 && { output }) })
   }
 
   #deciding() {

@@ -1,8 +1,9 @@
 /**
  * How many tasks this worker runs at once: as many as it was told to, unless the machine says otherwise.
  *
- * - The machine has no more processes or files: not the tasks' fault. The worker takes a pause, then makes do with as many tasks
- *   as ran when that happened; after a minute without it, it returns to its full number.
+ * - The machine has no more processes or files: not the tasks' fault. The worker takes a pause, then makes do with three quarters
+ *   of what ran when that happened, which leaves some air for itself and for what tasks start; after a minute without it, it
+ *   returns to its full number.
  * - The last twenty starts have all failed: it would swallow tasks that others can run. It rests for a minute, then tries one
  *   task at a time until one starts.
  */
@@ -43,7 +44,7 @@ export class Slots {
 
   /** How many more tasks could start now. */
   free(running: number): number {
-    if (this.#isResting) return 0
+    if (this.isResting) return 0
     const limit = this.#failedInARow >= failedStarts ? 1 : this.#limit
     return Math.max(0, limit - running)
   }
@@ -63,7 +64,7 @@ export class Slots {
   /** Program or directory missing. */
   failedToStart(): void {
     this.#failedInARow++
-    if (this.#failedInARow < failedStarts || this.#isResting) return
+    if (this.#failedInARow < failedStarts || this.isResting) return
     this.#options.remark(
       `the last ${this.#failedInARow} tasks could not be started here: claiming nothing for ${humanDuration(this.#rest)}`,
     )
@@ -73,7 +74,7 @@ export class Slots {
   /** @param running how many tasks the machine bears at this moment */
   exhausted(code: string, running: number): void {
     const before = this.#limit
-    this.#limit = Math.max(1, Math.min(this.#limit, running))
+    this.#limit = Math.max(1, Math.min(this.#limit, Math.floor(running * 0.75)))
     if (before === this.#concurrency && this.#limit < before) {
       this.#options.remark(
         `the machine has no more processes or files (${code}): ${this.#limit} at once instead of ${before}`,
@@ -81,7 +82,7 @@ export class Slots {
     }
     clearTimeout(this.#restoreTimer)
     this.#restoreTimer = setTimeout(() => this.#restore(), this.#rest)
-    if (this.#isResting) return
+    if (this.isResting) return
     this.#restFor(this.#pause)
     this.#pause = Math.min(this.#rest, 2 * this.#pause)
   }
@@ -91,7 +92,8 @@ export class Slots {
     clearTimeout(this.#restoreTimer)
   }
 
-  get #isResting(): boolean {
+  /** Nothing may be started, not even what was claimed already. */
+  get isResting(): boolean {
     return this.#options.clock.mono() < this.#restsUntil
   }
 

@@ -12,6 +12,7 @@ import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
 import type { Repertoire } from "./launch.ts"
 import { countOf, readSetup } from "./setup.ts"
+import { becomeSteady } from "./steadiness.ts"
 import { type Setup, Supervisor } from "./supervisor.ts"
 import { jsonTalk, plainTalk, silent, type Talk } from "./talk.ts"
 import { Voice } from "./voice.ts"
@@ -22,6 +23,7 @@ export async function startWorker({
   operands,
   session,
 }: Invocation<typeof workFlags>): Promise<number> {
+  becomeSteady()
   const voice = new Voice(2)
   const talk = talkFor(session, flags["log-format"], (line) => voice.say(line))
   const remark = (message: string) => talk.remark(message)

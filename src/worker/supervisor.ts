@@ -123,10 +123,7 @@ export class Supervisor {
       repertoire: this.#withSocket(setup.repertoire),
       resultLimit: options.resultLimit,
       tee: options.tee,
-      submit: (settlement, claim, ran) => {
-        talk.ended(claim, settlement.outcome, ran)
-        this.#pump.submit(settlement)
-      },
+      submit: (settlement) => this.#pump.submit(settlement),
       vacated: () => this.#pump.lookForWork(),
     })
     this.#pump = new Pump({
@@ -140,7 +137,7 @@ export class Supervisor {
       lost: ({ outcome }) => talk.lost(outcome.lease.id, "was no longer ours: its end was refused"),
       fenced: () => this.#fence(),
       resync: () => this.#resync(),
-      ordered: () => void this.#heartbeat.now(),
+      ordered: () => this.#heartbeat.now(),
       trouble: (message) => this.#tellTrouble(message),
     })
     this.#heartbeat = new Heartbeat({
@@ -278,8 +275,8 @@ export class Supervisor {
   }
 
   #start(claim: Claim): void {
-    // It was on its way when the worker was told to stop.
-    if (this.#status !== "running") {
+    // It was on its way when the worker was told to stop, or came together with one that could not be started.
+    if (this.#status !== "running" || this.#slots.isResting) {
       this.#runs.giveBack(claim)
       return
     }
