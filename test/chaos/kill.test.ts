@@ -117,8 +117,7 @@ describe("the guardian", () => {
   test.concurrent("outlives a signal to the worker's whole group", async () => {
     await using scene = new Scene()
     await scene.pushShell("sleep 60")
-    const worker = scene.newborn(["setsid", scene.binary])
-    await worker.ready
+    const worker = await scene.worker()
     const runs = await waitFor("a run", () => (worker.runs().length > 0 ? worker.runs() : undefined))
     process.kill(-worker.pid, "SIGKILL")
     await waitFor("the run is dead", () => !runs.some(isAlive), 1_000)

@@ -106,13 +106,11 @@ describe("a worker on which nothing starts", () => {
       Array.from({ length: 200 }, () => ({ command: ["sh", "-c", leaveTrace] })),
     )
     await hole.says(/the last 20 tasks could not be started here: claiming nothing for 1m00s/)
-    const swallowed = hole.count(/could not be started here, again/)
-    expect(swallowed).toBeLessThan(40)
     const able = await scene.worker(["-c", "4"])
     await scene.untilAllEnded(ids.length, 20_000)
     expect(await scene.count("completed")).toBe(ids.length)
     expect(new Set(scene.traced().map(({ worker }) => worker))).toEqual(new Set([able.id]))
-    expect(hole.count(/could not be started here, again/)).toBe(swallowed)
+    expect(hole.count(/could not be started here, again/)).toBeLessThan(40)
   })
 })
 

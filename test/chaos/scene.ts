@@ -62,11 +62,13 @@ export const leaveTrace = 'echo "$TQ_TASK_ID $TQ_ATTEMPT $TQ_WORKER_ID" >> "$TRA
 
 export class Scene implements AsyncDisposable {
   readonly binary = binary
+  /** What every process of the scene is started by: a change of user. */
+  prefix: readonly string[] = []
   /** Arguments of every worker of the scene: its handlers. */
   handlers: readonly string[] = []
   readonly folder: string
   readonly database: string
-  readonly env: Env
+  readonly env: Record<string, string>
   readonly #remove: () => void
   readonly #processes: Bun.Subprocess[] = []
   readonly #farewells: (() => Promise<void> | void)[] = []
@@ -91,7 +93,7 @@ export class Scene implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const child of this.#processes) if (child.exitCode === null) child.kill("SIGKILL")
+    for (const { pid } of this.#processes) killGroup(pid)
     await Promise.all(this.#processes.map(({ exited }) => exited))
     for (const farewell of this.#farewells.reverse()) await farewell()
     this.#remove()
@@ -108,7 +110,9 @@ export class Scene implements AsyncDisposable {
     { stdin, env = {}, cwd = this.folder }: { stdin: I; env?: Env; cwd?: string },
   ): Bun.Subprocess<I, "pipe", "pipe"> {
     const child = Bun.spawn({
-      cmd: [...cmd],
+      cmd: [...this.prefix, ...cmd],
+      // A group of its own, so that the parts of a pipeline end with it.
+      detached: true,
       env: { ...this.env, ...env },
       cwd,
       stdin,
@@ -251,5 +255,13 @@ export async function waitFor<T>(
     if (found !== undefined && found !== false) return found
     if (performance.now() > deadline) throw new Error(`waited ${within} ms in vain for: ${what}`)
     await Bun.sleep(25)
+  }
+}
+
+function killGroup(group: number): void {
+  try {
+    process.kill(-group, "SIGKILL")
+  } catch {
+    // It is gone already.
   }
 }
