@@ -1,4 +1,5 @@
 /** stdout is data, stderr is talk; either may be closed, full, or read by nobody. */
+import { Database } from "bun:sqlite"
 import { expect, test } from "bun:test"
 import { Sandbox } from "../support/cli.ts"
 
@@ -49,8 +50,9 @@ test("a closed descriptor is not taken for the database", async () => {
   await box.ok(["push", "a"])
   // Were stderr closed, the next file opened would be descriptor 2, and the talk would go into it.
   await box.sh("for i in 1 2 3; do tq push b 0<&- 1>&- 2>&-; done")
-  const check = await box.sh(`sqlite3 ${box.path("tq.db")} 'PRAGMA integrity_check'`)
-  expect(check.stdout).toBe("ok\n")
+  const database = new Database(box.path("tq.db"))
+  expect(database.query("PRAGMA integrity_check").values()).toEqual([["ok"]])
+  database.close()
   expect(await box.json(["list"])).toHaveLength(4)
 })
 
