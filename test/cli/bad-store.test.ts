@@ -126,7 +126,7 @@ test.each([
 
 /** The bytes of a file, the schema of a database, undefined where there is neither. */
 function contentOf(path: string): unknown {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return undefined
+  if (!existsSync(path) || statSync(path).isDirectory()) return undefined
   const text = readFileSync(path, "latin1")
   if (!text.startsWith("SQLite format 3")) return text
   const database = new Database(path, { readonly: true })

@@ -240,17 +240,19 @@ test("--dry-run shows every task and stores none; a bad line has its number", as
   expect(await box.json(["list"])).toEqual([])
 })
 
-test.each([
-  ["--wait"],
-  ["--stdin"],
-  ["--require-worker"],
-  ["--id=x"],
-  ["--lines"],
-  ["-0"],
-  ["--wait-timeout=1s"],
-  ["name"],
-  ["--", "cmd"],
-])("%s does not go with it, 64", async (...args) => {
+test.each(
+  [
+    ["--wait"],
+    ["--stdin"],
+    ["--require-worker"],
+    ["--id=x"],
+    ["--lines"],
+    ["-0"],
+    ["--wait-timeout=1s"],
+    ["name"],
+    ["--", "cmd"],
+  ].map((args) => [args]),
+)("%j does not go with it, 64", async (args) => {
   await using box = new Sandbox()
   expect((await box.tq([...batch, ...args], { stdin: '{"name":"a"}' })).code).toBe(64)
   expect(await box.json(["list"])).toEqual([])
