@@ -8,7 +8,8 @@
  *   value (`lost`), never by an exception.
  * - The atomic unit is one task or one outcome with its direct bookkeeping; a batch may be split, in order.
  *   What follows from an end (dependents of a parent) may be drained later, by any claim or sweep.
- * - What an engine cannot do, `supports` says; the caller refuses it before anything is written.
+ * - What an engine cannot do, `supports` says, and the methods for it reject with `unsupported`; the caller refuses it
+ *   before anything is written.
  * - Errors are `TqError`s: `unreachable` when the store did not answer in time, `io` when it could not keep what it was
  *   given. After either, a write may or may not have happened; ids and fences make it safe to repeat.
  *
@@ -33,6 +34,7 @@ import type { Outcome } from "../core/transition.ts"
 /** What an engine may be unable to do. */
 export type Capability =
   | "lookup" // get, list, follow, memos
+  | "dedupe" // a second push of an id is a duplicate
   | "unique"
   | "serial"
   | "after"

@@ -65,6 +65,7 @@ async function* refusedSightings(needed: Capability): AsyncGenerator<never> {
 
 const nothing: Engine["supports"] = {
   lookup: false,
+  dedupe: false,
   unique: false,
   serial: false,
   after: false,

@@ -51,7 +51,9 @@ export function putCron(
   store
     .sql(
       `INSERT INTO cron (name, revision, spec, next, paused) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO UPDATE
-       SET revision = excluded.revision, spec = excluded.spec, next = excluded.next, paused = excluded.paused`,
+       SET revision = excluded.revision, spec = excluded.spec, next = excluded.next, paused = excluded.paused,
+       last_tick = iif(spec IS NULL, NULL, last_tick), last_tasks = iif(spec IS NULL, '[]', last_tasks),
+       skipped = iif(spec IS NULL, 0, skipped)`,
     )
     .run(name, (row?.revision ?? 0) + 1, entry?.spec ?? null, entry?.next ?? null, entry?.paused ? 1 : 0)
   store.ringAfterwards()

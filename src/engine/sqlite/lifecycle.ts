@@ -43,7 +43,7 @@ export function becomePending(store: Store, row: LifeRow, from: Status): void {
 /** Makes a task scheduled. */
 export function becomeScheduled(store: Store, row: LifeRow, from: Status, at: Millis): void {
   const whole = withExtra(store, row)
-  setExtra(store, whole, { run_at: at, due_at: at, late_at: extraOf(store, whole)?.expires_at ?? null })
+  setExtra(store, whole, { due_at: at, late_at: extraOf(store, whole)?.expires_at ?? null })
   store.sql("UPDATE task SET status = 'scheduled', worker = NULL, started = 0 WHERE seq = ?").run(row.seq)
   recount(store, row, from, "scheduled")
   // Whoever sleeps until the next due time must hear of an earlier one.

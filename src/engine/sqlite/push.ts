@@ -23,13 +23,12 @@ export function pushAll(store: Store, tasks: readonly TaskRecord[], now: Millis)
 }
 
 export function pushOne(store: Store, task: TaskRecord, now: Millis): Pushed {
-  if (task.unique) {
-    const holder = holderOf(store, task.unique.key, now)
-    if (holder !== undefined) return { id: holder, outcome: "duplicate", by: "unique" }
-  }
   if (isPlain(task)) return pushPlain(store, task)
+  // The id first: a repeated push finds its own task, whoever holds its unique key by now.
   const existing = store.sql<{ seq: number }>("SELECT seq FROM task WHERE id = ?").get(task.id)
   if (existing) return { id: task.id, outcome: "duplicate", by: "id" }
+  const holder = task.unique && holderOf(store, task.unique.key, now)
+  if (holder !== undefined) return { id: holder, outcome: "duplicate", by: "unique" }
   return pushWithBookkeeping(store, task, now)
 }
 

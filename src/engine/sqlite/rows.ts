@@ -109,7 +109,7 @@ function fullRecordOf(store: Store, row: TaskRow, extra: ExtraRow | undefined): 
     ...record,
     ...(extra.run_at !== null && { runAt: { at: extra.run_at } }),
     ...(extra.unique_key !== null && { unique: { key: extra.unique_key, ...heldFor } }),
-    ...(extra.blockers > 0 && { after: parentsOf(store, row.seq) }),
+    ...afterOf(store, row.seq),
   }
 }
 
@@ -124,7 +124,7 @@ function stateOf(store: Store, row: TaskRow, extra: ExtraRow | undefined): TaskS
     failures: extra?.failures == null ? [] : (JSON.parse(extra.failures) as Failure[]),
     failureCount: extra?.failure_count ?? 0,
     ...(row.worker !== null && { workerId: row.worker }),
-    ...(extra?.run_at != null && { runAt: extra.run_at }),
+    ...(extra?.due_at != null && { runAt: extra.due_at }),
     ...(row.started_at !== null && { startedAt: row.started_at }),
     ...(row.finished_at !== null && { finishedAt: row.finished_at }),
     ...(extra && progressOf(extra)),
@@ -153,13 +153,14 @@ function resultOf(store: Store, row: TaskRow, extra: ExtraRow | undefined): Task
   }
 }
 
-function parentsOf(store: Store, seq: number): Dependency[] {
-  return store
+function afterOf(store: Store, seq: number): Pick<TaskRecord, "after"> {
+  const after = store
     .sql<{ id: TaskId; any_end: number }>(
       "SELECT id, any_end FROM dependency JOIN task ON seq = parent WHERE child = ? ORDER BY parent",
     )
     .all(seq)
-    .map(({ id, any_end }) => ({ id, on: any_end === 1 ? "ended" : "completed" }))
+    .map(({ id, any_end }): Dependency => ({ id, on: any_end === 1 ? "ended" : "completed" }))
+  return after.length > 0 ? { after } : {}
 }
 
 function openParents(store: Store, seq: number): TaskId[] {

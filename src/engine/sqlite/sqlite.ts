@@ -60,6 +60,7 @@ export class SqliteEngine implements Engine {
   readonly kind = "sqlite"
   readonly supports = {
     lookup: true,
+    dedupe: true,
     unique: true,
     serial: true,
     after: true,
