@@ -5,6 +5,7 @@ import { messageOf } from "../core/errors.ts"
 import { fromRecord, type Task } from "../core/task.ts"
 import { type FailureReport, policyOf, type RunPolicy } from "../core/transition.ts"
 import { failpoint } from "../failpoint.ts"
+import type { Directories } from "../run/directories.ts"
 import { runEnvironment } from "../run/environment.ts"
 import type { ProcessSpec, Sink } from "../run/process.ts"
 import { locateProgram } from "../run/program.ts"
@@ -25,6 +26,7 @@ export interface Repertoire {
 export interface LaunchOptions {
   readonly guardian: Guardian
   readonly clock: Clock
+  readonly directories: Directories
   /** Bytes of result kept. */
   readonly resultLimit: number
   /** Takes all that a run prints, for `--log-dir`. */
@@ -32,6 +34,8 @@ export interface LaunchOptions {
 }
 
 export type Launched =
+  /** Nobody has looked lately whether its directory answers. */
+  | { readonly kind: "unseen"; readonly directory: string }
   | { readonly kind: "running"; readonly run: Run; readonly policy: RunPolicy }
   /** The record makes no sense to this tq. */
   | { readonly kind: "unreadable"; readonly message: string }
@@ -65,8 +69,12 @@ export function launch(
   const policy = policyOf(task)
   const argv = argvFor(task, repertoire)
   if (typeof argv === "string") return { kind: "unserved", message: argv, task, policy }
+  const cwd = task.command?.cwd ?? workingDirectory()
+  const answers = options.directories.answers(cwd)
+  if (answers === undefined) return { kind: "unseen", directory: cwd }
+  if (!answers) return { kind: "unstartable", failure: silent(cwd), task, policy }
   try {
-    const spec = specFor(claim, task, policy, argv, repertoire, options.clock.now())
+    const spec = specFor(claim, task, policy, argv, cwd, repertoire, options.clock.now())
     if ("failure" in spec) return { kind: "unstartable", failure: spec.failure, task, policy }
     return { kind: "running", run: start(claim, policy, spec, options, outputReady), policy }
   } catch (error) {
@@ -86,17 +94,23 @@ function specFor(
   task: Task,
   policy: RunPolicy,
   argv: readonly string[],
+  cwd: string,
   { environment }: Repertoire,
   now: Millis,
 ): ProcessSpec | { readonly failure: FailureReport } {
   const deadline = policy.timeout === undefined ? undefined : now + policy.timeout
   const env = runEnvironment(environment, claim, task, policy, deadline)
-  const cwd = task.command?.cwd ?? workingDirectory()
   const located = locateProgram(argv[0]!, cwd, env.PATH ?? "/usr/local/bin:/usr/bin:/bin")
   if ("failure" in located) return located
   const stdin = task.command ? task.command.stdin : Buffer.from(task.payload)
   return { program: located.path, argv, cwd, env, ...(stdin && { stdin }) }
 }
+
+const silent = (directory: string): FailureReport => ({
+  kind: "not started",
+  exitCode: 127,
+  message: `the directory ${directory} does not answer here`,
+})
 
 /** The worker's own; when it was removed, a path that does not exist. */
 function workingDirectory(): string {

@@ -16,6 +16,7 @@ import {
 } from "../core/transition.ts"
 import type { Output, Settlement } from "../engine/engine.ts"
 import { failpoint } from "../failpoint.ts"
+import { Directories } from "../run/directories.ts"
 import type { Run } from "../run/run.ts"
 import { type Launched, type LaunchOptions, launch, type Repertoire } from "./launch.ts"
 import type { Link } from "./link.ts"
@@ -24,7 +25,7 @@ import { News } from "./news.ts"
 import type { Slots } from "./slots.ts"
 import type { Talk } from "./talk.ts"
 
-export interface RunsOptions extends LaunchOptions {
+export interface RunsOptions extends Omit<LaunchOptions, "directories"> {
   readonly link: Link
   readonly talk: Talk
   readonly clock: Clock
@@ -33,6 +34,8 @@ export interface RunsOptions extends LaunchOptions {
   readonly repertoire: Repertoire
   /** Takes what is to be settled. */
   readonly submit: (settlement: Settlement) => void
+  /** A process has started. */
+  readonly started: () => void
   /** A slot became free without anything to settle. */
   readonly vacated: () => void
 }
@@ -49,8 +52,9 @@ export class Runs {
   readonly #options: RunsOptions
   /** By task and epoch: a cancelled task may be back before its old run is dead. */
   readonly #inFlight = new Map<string, InFlight>()
-  /** Claims that could not be started here, while it is found out who else could. */
-  readonly #handingOn = new Set<Lease>()
+  /** Claims of which it is not known yet whether they can start here, or who else could start them. */
+  readonly #undecided = new Map<string, Lease>()
+  readonly #launchOptions: LaunchOptions
   readonly #news: News
   readonly #neighbours: Neighbours
   #repertoire: Repertoire
@@ -60,46 +64,38 @@ export class Runs {
   constructor(options: RunsOptions) {
     this.#options = options
     this.#repertoire = options.repertoire
+    this.#launchOptions = { ...options, directories: new Directories(options.clock) }
     this.#news = new News(options.link, (lease) => this.lose([lease]))
     this.#neighbours = new Neighbours(options.link, options.clock)
   }
 
   get size(): number {
-    return this.#inFlight.size + this.#handingOn.size
+    return this.#inFlight.size + this.#undecided.size
+  }
+
+  /** How many have not started a process yet, and may. */
+  get starting(): number {
+    return this.#undecided.size
   }
 
   get leases(): Lease[] {
-    return [...[...this.#inFlight.values()].map(({ run }) => run.claim.lease), ...this.#handingOn]
+    return [...[...this.#inFlight.values()].map(({ run }) => run.claim.lease), ...this.#undecided.values()]
   }
 
   use(repertoire: Repertoire): void {
     this.#repertoire = repertoire
   }
 
-  /** @returns whether it runs */
-  start(claim: Claim): boolean {
-    const launched = launch(claim, this.#repertoire, this.#options, () => this.#tellNews(claim.lease))
-    if (launched.kind === "running") this.#started(claim, launched)
-    else this.#notStarted(claim, launched)
-    return launched.kind === "running"
-  }
-
-  /** Gives back a claim that is not to be started. */
-  giveBack({ lease }: Claim): void {
-    this.#options.submit({ outcome: { lease, to: "pending", charge: "none" } })
-  }
-
-  #started(claim: Claim, { run, policy }: Extract<Launched, { kind: "running" }>): void {
-    const flight: InFlight = { run, policy, startedAt: this.#options.clock.mono(), isLost: false }
-    this.#inFlight.set(keyOf(claim.lease), flight)
-    if (this.#isStopping) run.workerStops()
-    this.#options.slots.started()
-    this.#options.talk.started(claim)
-    void run.ended.then((ending) => this.#ended(flight, ending))
-  }
-
-  #notStarted(claim: Claim, launched: Exclude<Launched, { kind: "running" }>): void {
+  start(claim: Claim): void {
+    const { lease } = claim
+    const launched = launch(claim, this.#repertoire, this.#launchOptions, () => this.#tellNews(lease))
     switch (launched.kind) {
+      case "running":
+        this.#started(claim, launched)
+        break
+      case "unseen":
+        void this.#look(claim, launched.directory)
+        break
       case "unreadable":
         this.#submit(claim, outcomeOfUnreadable(claim, launched.message, this.#deciding()))
         break
@@ -122,24 +118,53 @@ export class Runs {
     }
   }
 
+  /** Gives back a claim that is not to be started. */
+  giveBack({ lease }: Claim): void {
+    this.#options.submit({ outcome: { lease, to: "pending", charge: "none" } })
+  }
+
+  #started(claim: Claim, { run, policy }: Extract<Launched, { kind: "running" }>): void {
+    const flight: InFlight = { run, policy, startedAt: this.#options.clock.mono(), isLost: false }
+    this.#inFlight.set(keyOf(claim.lease), flight)
+    if (this.#isStopping) run.workerStops()
+    this.#options.slots.started()
+    this.#options.started()
+    this.#options.talk.started(claim)
+    void run.ended.then((ending) => this.#ended(flight, ending))
+  }
+
+  async #look(claim: Claim, directory: string): Promise<void> {
+    if (!(await this.#whileUndecided(claim, this.#launchOptions.directories.look(directory)))) return
+    if (this.#isStopping || this.#options.slots.isResting) this.giveBack(claim)
+    else this.start(claim)
+    this.#hasChanged()
+  }
+
   /** What this worker cannot run, another one may. */
   async #handOn(
     claim: Claim,
     launched: Extract<Launched, { kind: "unstartable" | "unserved" }>,
   ): Promise<void> {
-    this.#handingOn.add(claim.lease)
     const tried =
       launched.kind === "unstartable"
         ? readTally(claim.tally, "start", this.#options.clock.now()).workers
         : []
-    const elsewhere = await this.#neighbours.mayRun(launched.task, tried)
-    this.#handingOn.delete(claim.lease)
+    const question = this.#neighbours.mayRun(launched.task, tried)
+    if (!(await this.#whileUndecided(claim, question))) return
+    const elsewhere = await question
     const ending: Ending =
       launched.kind === "unstartable"
         ? { kind: "unstartable", failure: launched.failure, elsewhere }
         : { kind: "unserved", message: launched.message, elsewhere }
     this.#finish(claim, launched.policy, ending)
     this.#hasChanged()
+  }
+
+  /** @returns false when the lease was lost meanwhile */
+  async #whileUndecided({ lease }: Claim, question: Promise<unknown>): Promise<boolean> {
+    this.#undecided.set(keyOf(lease), lease)
+    await question
+    return this.#undecided.delete(keyOf(lease))
   }
 
   async #ended(flight: InFlight, ending: Ending): Promise<void> {
@@ -201,6 +226,10 @@ export class Runs {
   /** These leases are gone: kills their runs, and forgets them once they have ended. */
   lose(leases: readonly Lease[]): void {
     for (const lease of leases) {
+      if (this.#undecided.delete(keyOf(lease))) {
+        this.#options.vacated()
+        this.#hasChanged()
+      }
       const flight = this.#inFlight.get(keyOf(lease))
       if (!flight) continue
       flight.isLost = true

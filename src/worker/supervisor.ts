@@ -124,6 +124,10 @@ export class Supervisor {
       resultLimit: options.resultLimit,
       tee: options.tee,
       submit: (settlement) => this.#pump.submit(settlement),
+      started: () => {
+        this.#ran++
+        if (this.#ran === options.maxRuns) this.drain()
+      },
       vacated: () => this.#pump.lookForWork(),
     })
     this.#pump = new Pump({
@@ -270,8 +274,8 @@ export class Supervisor {
 
   #freeSlots(): number {
     if (this.#status !== "running" || this.#isFenced) return 0
-    const left = (this.#options.maxRuns ?? Number.POSITIVE_INFINITY) - this.#ran
-    return Math.min(left, this.#slots.free(this.#runs.size))
+    const left = (this.#options.maxRuns ?? Number.POSITIVE_INFINITY) - this.#ran - this.#runs.starting
+    return Math.max(0, Math.min(left, this.#slots.free(this.#runs.size)))
   }
 
   #start(claim: Claim): void {
@@ -280,9 +284,7 @@ export class Supervisor {
       this.#runs.giveBack(claim)
       return
     }
-    if (!this.#runs.start(claim)) return
-    this.#ran++
-    if (this.#ran === this.#options.maxRuns) this.drain()
+    this.#runs.start(claim)
   }
 
   #settled({ outcome }: Settlement): void {

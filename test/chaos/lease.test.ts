@@ -8,7 +8,7 @@ import { outcomeOfOrphan, policyOf } from "../../src/core/transition.ts"
 import { SqliteEngine } from "../../src/engine/sqlite/sqlite.ts"
 import { Actor } from "../support/actor.ts"
 import { isAlive } from "./processes.ts"
-import { Scene, waitFor } from "./scene.ts"
+import { leaveTrace, Scene, waitFor } from "./scene.ts"
 import type { Worker } from "./worker.ts"
 
 const hour = 3_600_000
@@ -130,6 +130,40 @@ describe("a lease lost while the task runs", () => {
     expect((await scene.ok(["result", id])).trim()).toBe("second")
     await worker.says(/is no longer ours/)
     await waitFor("nothing runs", () => worker.runs().length === 0)
+  })
+})
+
+describe("a call whose answer was lost", () => {
+  // Writes of a worker with one task: the first beat, the claim, the settle.
+  test.concurrent("a claim: the store takes back what the worker has never seen, uncharged", async () => {
+    await using scene = new Scene()
+    const id = await scene.pushShell(leaveTrace)
+    const worker = await scene.worker([], { TQ_FAILPOINT: "after-commit:error:2" })
+    expect(await scene.until(id, "completed")).toMatchObject({ epoch: 2, crashes: 0, failureCount: 0 })
+    expect(scene.traced()).toEqual([{ id, attempt: 1, worker: worker.id }])
+  })
+
+  test.concurrent("a settle: it counts, and nothing runs twice", async () => {
+    await using scene = new Scene()
+    const id = await scene.pushShell(`${leaveTrace}; echo done`)
+    const worker = await scene.worker([], { TQ_FAILPOINT: "after-commit:error:3" })
+    await worker.says(/the store takes results again/)
+    expect(await scene.show(id)).toMatchObject({ status: "completed", epoch: 1, result: "done\n" })
+    const next = await scene.pushShell(leaveTrace)
+    expect(await scene.until(next, "completed")).toMatchObject({ epoch: 1 })
+    expect(scene.traced()).toHaveLength(2)
+  })
+
+  test.concurrent("both, again and again: everything ends, and only once", async () => {
+    await using scene = new Scene()
+    const ids = await scene.pushAll(Array.from({ length: 30 }, () => ({ command: ["sh", "-c", leaveTrace] })))
+    const workers = await Promise.all(
+      [3, 8, 13].map((nth) => scene.worker(["-c", "2"], { TQ_FAILPOINT: `after-commit:error:${nth}` })),
+    )
+    await scene.untilAllEnded(ids.length, 30_000)
+    for (const id of ids) expect(await scene.show(id)).toMatchObject({ status: "completed", crashes: 0 })
+    expect(scene.traced()).toHaveLength(ids.length)
+    for (const worker of workers) expect(await worker.stop()).toBe(0)
   })
 })
 
