@@ -1,0 +1,136 @@
+/** `task(options, fn)`: a named task and the function that runs it. */
+import { tryDuration } from "../core/duration.ts"
+import { isQueueName, isTaskName } from "../core/name.ts"
+import { type Backoff, tryBackoff } from "../core/retry.ts"
+import type { RunSettings } from "../core/task.ts"
+import { connect, type Handle, type PushOptions } from "./client.ts"
+import type { Context } from "./context.ts"
+import type { StandardSchema } from "./schema.ts"
+
+/** An error class, a name, or a test. */
+export type ErrorTest = (new (...args: never[]) => Error) | string | ((error: unknown) => boolean)
+
+export interface TaskOptions<Input = unknown> {
+  readonly name: string
+  /** Where a push puts it unless told otherwise. */
+  readonly queue?: string
+  readonly priority?: number | "urgent" | "high" | "normal" | "low"
+  /** 3 unless set. */
+  readonly maxRetries?: number
+  /** `"5s"`, or `"exp:1s..1h"`. */
+  readonly backoff?: string
+  /** Hard limit of a run: `"300s"`, or milliseconds. */
+  readonly timeout?: string | number
+  /** `ctx.signal` is aborted after this long; a run that then still returns counts. */
+  readonly softTimeout?: string | number
+  /** How many run at once in one worker. */
+  readonly concurrency?: number
+  /** Input that it refuses fails at once, without retries. */
+  readonly input?: StandardSchema<Input>
+  /** Only these errors are retried. */
+  readonly retryOn?: readonly ErrorTest[]
+  /** These errors are not. */
+  readonly noRetryOn?: readonly ErrorTest[]
+}
+
+export type Handler<Input, Output> = (input: Input, ctx: Context) => Output | Promise<Output>
+
+export interface Task<Input, Output> {
+  readonly name: string
+  readonly options: TaskOptions<Input>
+  readonly fn: Handler<Input, Output>
+  /** Pushes it; the handle waits for its result. */
+  push(input: Input, options?: PushOptions): Promise<Handle<Output>>
+}
+
+/** A task as a runner knows it: options checked and made ready. */
+export interface Registered {
+  readonly task: Task<unknown, unknown>
+  readonly settings: RunSettings
+}
+
+const registered = new Map<string, Registered>()
+
+/** The tasks that handler files have defined so far. */
+export const registry: ReadonlyMap<string, Registered> = registered
+
+export const clearRegistry = (): void => registered.clear()
+
+/**
+ * Defines a task. Loading a file that does so makes its worker run the task.
+ * Throws TypeError for options that make no sense, and for a second task of the same name.
+ */
+export function task<Input = unknown, Output = unknown>(
+  options: TaskOptions<Input>,
+  fn: Handler<Input, Output>,
+): Task<Input, Output> {
+  const defined: Task<Input, Output> = {
+    name: options.name,
+    options,
+    fn,
+    async push(input, pushOptions = {}) {
+      const client = pushOptions.client ?? (await connect())
+      const { queue, priority } = options
+      const own = { ...(queue !== undefined && { queue }), ...(priority !== undefined && { priority }) }
+      return client.push<Output>(options.name, input, { ...own, ...pushOptions })
+    },
+  }
+  register(defined as Task<unknown, unknown>)
+  return defined
+}
+
+function register(defined: Task<unknown, unknown>): void {
+  const { name } = defined
+  const refuse = (what: string): never => {
+    throw new TypeError(`task ${JSON.stringify(name)}: ${what}`)
+  }
+  if (!isTaskName(name)) refuse("bad name: letters, digits and . _ : -, beginning with a letter, digit or _")
+  if (typeof defined.fn !== "function") refuse("needs a function")
+  if (registered.has(name)) refuse("is defined twice")
+  registered.set(name, { task: defined, settings: settingsOf(defined.options, refuse) })
+}
+
+function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunSettings {
+  const { queue, maxRetries, concurrency } = options
+  if (queue !== undefined && !isQueueName(queue)) refuse(`bad queue ${JSON.stringify(queue)}`)
+  const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0
+  if (maxRetries !== undefined && !isCount(maxRetries)) refuse("maxRetries must be a whole number")
+  if (concurrency !== undefined && !(isCount(concurrency) && concurrency > 0))
+    refuse("concurrency must be a whole number above 0")
+  const backoff = options.backoff === undefined ? undefined : backoffOf(options.backoff, refuse)
+  const timeout = millisOf("timeout", options.timeout, refuse)
+  const softTimeout = millisOf("softTimeout", options.softTimeout, refuse)
+  return {
+    ...(maxRetries !== undefined && { maxRetries }),
+    ...(backoff && { backoff }),
+    ...(timeout !== undefined && { timeout }),
+    ...(softTimeout !== undefined && { softTimeout }),
+  }
+}
+
+function backoffOf(text: string, refuse: (what: string) => never): Backoff {
+  return tryBackoff(text) ?? refuse(`bad backoff ${JSON.stringify(text)}: write "5s" or "exp:1s..1h"`)
+}
+
+function millisOf(
+  option: string,
+  value: string | number | undefined,
+  refuse: (what: string) => never,
+): number | undefined {
+  if (value === undefined) return undefined
+  const millis = typeof value === "number" ? value : tryDuration(value)
+  if (millis !== undefined && millis > 0) return Math.round(millis)
+  return refuse(`bad ${option} ${JSON.stringify(value)}: write "30s", or milliseconds`)
+}
+
+/** Whether the error is one of those. */
+export function matches(error: unknown, tests: readonly ErrorTest[]): boolean {
+  return tests.some((test) => {
+    if (typeof test === "string") return error instanceof Error && error.name === test
+    if (isErrorClass(test)) return error instanceof test
+    return test(error)
+  })
+}
+
+const isErrorClass = (test: Exclude<ErrorTest, string>): test is new (...args: never[]) => Error =>
+  test === Error || test.prototype instanceof Error

@@ -1,0 +1,97 @@
+/** Runs one handler without a queue, for its author's tests. */
+import { tryDuration } from "../core/duration.ts"
+import type { Context } from "./context.ts"
+import { NoRetry } from "./errors.ts"
+import { describeIssues } from "./schema.ts"
+import type { Task } from "./task.ts"
+
+export interface Tested<Output> {
+  readonly output: Output
+  readonly progress: readonly { readonly fraction: number; readonly message?: string }[]
+  readonly logs: readonly string[]
+  readonly stream: readonly (string | Uint8Array)[]
+  /** What it asked `ctx.extend` for, in milliseconds. */
+  readonly extended: readonly number[]
+}
+
+export interface TestOptions {
+  /** 1 unless set. */
+  readonly attempt?: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly signal?: AbortSignal
+  /** Stands in for child tasks: what `ctx.run` resolves with. */
+  readonly run?: (name: string, input: unknown) => unknown
+}
+
+/**
+ * Calls a task's function with a context of our own. Input is validated as a worker does it; what the function throws is thrown
+ * here.
+ */
+export async function testTask<Input, Output>(
+  task: Task<Input, Output>,
+  input: Input,
+  options: TestOptions = {},
+): Promise<Tested<Output>> {
+  const context = new TestContext(task.name, options)
+  const schema = task.options.input
+  const checked = schema ? await schema["~standard"].validate(input) : { value: input }
+  if (checked.issues) throw new NoRetry(`bad input: ${describeIssues(checked.issues)}`)
+  const output = await task.fn(checked.value, context)
+  const { progressed: progress, logs, stream, extended } = context
+  return { output, progress, logs, stream, extended }
+}
+
+class TestContext implements Context {
+  readonly id: string
+  readonly attempt: number
+  readonly retryCount: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly signal: AbortSignal
+  readonly progressed: { fraction: number; message?: string }[] = []
+  readonly logs: string[] = []
+  readonly stream: (string | Uint8Array)[] = []
+  readonly extended: number[] = []
+  readonly #run: TestOptions["run"]
+
+  constructor(name: string, options: TestOptions) {
+    this.id = `test-${name}`
+    this.attempt = options.attempt ?? 1
+    this.retryCount = this.attempt - 1
+    this.headers = options.headers ?? {}
+    this.signal = options.signal ?? new AbortController().signal
+    this.#run = options.run
+  }
+
+  async progress(fraction: number, message?: string) {
+    if (!(fraction >= 0 && fraction <= 1))
+      throw new RangeError(`progress: ${fraction} is not between 0 and 1`)
+    this.progressed.push({ fraction, ...(message !== undefined && { message }) })
+  }
+
+  log(...values: unknown[]) {
+    this.logs.push(
+      values.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(" "),
+    )
+  }
+
+  async extend(duration: string | number) {
+    const millis = typeof duration === "number" ? duration : tryDuration(duration)
+    if (millis === undefined || !(millis > 0))
+      throw new RangeError(`extend: bad duration ${JSON.stringify(duration)}`)
+    this.extended.push(millis)
+  }
+
+  async putStream(piece: string | Uint8Array) {
+    this.stream.push(piece)
+  }
+
+  async run(task: string | { readonly name: string }, input?: unknown): Promise<never> {
+    const name = typeof task === "string" ? task : task.name
+    if (!this.#run) throw new Error(`the handler ran ${name}: give testTask a run option to answer it`)
+    return (await this.#run(name, input)) as never
+  }
+
+  async runMany(children: readonly { readonly task: { readonly name: string }; readonly input: unknown }[]) {
+    return (await Promise.all(children.map(({ task, input }) => this.run(task, input)))) as never
+  }
+}
