@@ -1,6 +1,6 @@
 /** A Redis server of our own on a free port, gone when the benchmark is. */
 import { mkdirSync } from "node:fs"
-import { createServer } from "node:net"
+import { freePort } from "../support/port.ts"
 
 export interface RunningRedis {
   readonly port: number
@@ -36,15 +36,4 @@ export async function startRedis(
 async function answers(port: number): Promise<boolean> {
   const ping = Bun.spawn(["redis-cli", "-p", String(port), "PING"], { stdio: ["ignore", "pipe", "ignore"] })
   return (await new Response(ping.stdout).text()).startsWith("PONG")
-}
-
-function freePort(): Promise<number> {
-  const { promise, resolve, reject } = Promise.withResolvers<number>()
-  const probe = createServer()
-  probe.once("error", reject)
-  probe.listen(0, "127.0.0.1", () => {
-    const address = probe.address()
-    probe.close(() => resolve(typeof address === "object" && address ? address.port : 0))
-  })
-  return promise
 }

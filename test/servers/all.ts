@@ -1,0 +1,4 @@
+import { redis } from "./redis.ts"
+import type { TestServer } from "./server.ts"
+
+export const servers: readonly TestServer[] = [redis]
