@@ -154,7 +154,7 @@ export interface Engine {
 
   /**
    * Fires one tick: compares revision and tick, sets the next, checks the overlap and pushes, in one step. Of any number
-   * of callers exactly one gets `fired` or `skipped`.
+   * of callers exactly one gets `fired` or `skipped`. Without tasks it only sets the next tick, and is `skipped`.
    */
   fire(name: string, firing: Firing): Promise<"fired" | "lost" | "skipped">
 }
@@ -380,7 +380,10 @@ export interface CronEntry extends CronDraft {
 
 export interface Firing {
   readonly revision: number
+  /** The tick that is due. */
   readonly tick: Millis
+  /** The tick that becomes `lastTick`, where one firing stands for several; else `tick`. */
+  readonly last?: Millis
   readonly next?: Millis
   readonly tasks: readonly TaskRecord[]
   /** Looks at the tasks of the last tick that fired. `replace` cancels those still live. */

@@ -86,6 +86,10 @@ export function fire(store: Store, name: string, firing: Firing, now: Millis): "
   if (!entry || entry.paused || entry.revision !== firing.revision || entry.next !== firing.tick)
     return "lost"
   const next = firing.next ?? null
+  if (firing.tasks.length === 0) {
+    store.sql("UPDATE cron SET next = ? WHERE name = ?").run(next, name)
+    return "skipped"
+  }
   const live = firing.overlap === "allow" ? [] : entry.lastTasks.filter((id) => isLive(store, id))
   if (live.length > 0 && firing.overlap === "skip") {
     store.sql("UPDATE cron SET next = ?, skipped = skipped + 1 WHERE name = ?").run(next, name)
@@ -95,7 +99,7 @@ export function fire(store: Store, name: string, firing: Firing, now: Millis): "
   for (const task of firing.tasks) pushOne(store, task, now)
   store
     .sql("UPDATE cron SET next = ?, last_tick = ?, last_tasks = ? WHERE name = ?")
-    .run(next, firing.tick, JSON.stringify(firing.tasks.map(({ id }) => id)), name)
+    .run(next, firing.last ?? firing.tick, JSON.stringify(firing.tasks.map(({ id }) => id)), name)
   return "fired"
 }
 

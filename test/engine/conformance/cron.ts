@@ -210,6 +210,31 @@ export function cronRules(suite: Suite): void {
       expect(await stage.statuses(after.lastTasks)).toEqual(["pending"])
     })
 
+    rule("several tasks for the ticks that were missed: the last of them is remembered", async (stage) => {
+      const entry = await dueEntry(stage)
+      const tasks = [stage.task(), stage.task(), stage.task()]
+      const last = entry.next! + 120_000
+      expect(await stage.engine.fire(entry.name, firing(stage, entry, { tasks, last }))).toBe("fired")
+      const ids = tasks.map(({ id }) => id)
+      expect(await stage.statuses(ids)).toEqual(["pending", "pending", "pending"])
+      expect(await stage.engine.cron(entry.name)).toMatchObject({ lastTick: last, lastTasks: ids })
+    })
+
+    for (const overlap of ["skip", "replace", "allow"] as const) {
+      rule(`${overlap}: without tasks only the next tick changes, for one of the racers`, async (stage) => {
+        const entry = await dueEntry(stage)
+        const first = firing(stage, entry)
+        await stage.engine.fire(entry.name, first)
+        const before = (await stage.engine.cron(entry.name))!
+        const pass = { ...firing(stage, before, { overlap }), tasks: [] }
+        const engines = [stage.engine, await stage.another()]
+        const answers = await Promise.all(engines.map((engine) => engine.fire(entry.name, pass)))
+        expect(answers.toSorted()).toEqual(["lost", "skipped"])
+        expect(await stage.engine.cron(entry.name)).toEqual({ ...before, next: pass.next! })
+        expect(await stage.status(first.tasks[0]!.id)).toBe("pending")
+      })
+    }
+
     rule("pushes no task twice, though an id is there already", async (stage) => {
       const entry = await dueEntry(stage)
       const shot = firing(stage, entry)
