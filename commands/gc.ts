@@ -18,7 +18,7 @@ export default command({
       more = portion.more
       if (session.showsProgress) session.progress(`${pruned.toLocaleString("en")} forgotten`)
     }
-    session.endProgress()
+    session.wipeProgress()
     if (session.json) session.printLine(JSON.stringify({ pruned }))
     else session.talk(`${pruned.toLocaleString("en")} tasks forgotten`)
     return 0

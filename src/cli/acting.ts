@@ -146,7 +146,7 @@ async function actOnFilter(
   session.talk(`${count(matching)} ${matching === 1 ? "matches" : "match"}`)
   const mayAct = !flags["dry-run"] && (flags.yes || (await confirm(session, verb, matching)))
   const changed = mayAct && matching > 0 ? await changeAll(session, engine, filter, change, limit) : 0
-  session.endProgress()
+  session.wipeProgress()
   if (session.json) session.printLine(JSON.stringify({ matching, changed }))
   else if (mayAct) session.talk(`${count(changed)} ${done}`)
   return 0

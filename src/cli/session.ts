@@ -143,6 +143,12 @@ export class Session {
     this.#inProgress = true
   }
 
+  /** A summary follows: the line of progress would only say it twice. */
+  wipeProgress(): void {
+    if (this.#inProgress) write(2, clearLine)
+    this.#inProgress = false
+  }
+
   endProgress(): void {
     if (this.#inProgress) write(2, "\n")
     this.#inProgress = false

@@ -66,6 +66,13 @@ test("control-C at the question changes nothing, 130", async () => {
   expect(await box.json(["list"])).toHaveLength(3)
 })
 
+test("what was done is said once, not as progress too", async () => {
+  await using box = await withTasks(3)
+  const { text } = await onTerminal(box, "tq delete -q mail --yes")
+  const seen = text.split("\n").map((line) => line.split("\r\u001b[K").at(-1))
+  expect(seen).toEqual(["tq: 3 tasks match", "tq: 3 tasks deleted", ""])
+})
+
 test("nothing to act on is not asked about", async () => {
   await using box = await withTasks(1)
   const { code, text } = await onTerminal(box, "tq delete -q nobody")
