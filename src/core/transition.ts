@@ -15,6 +15,7 @@ import type { Claim, Lease } from "./claim.ts"
 import type { Millis, Random, When } from "./clock.ts"
 import { formatDuration } from "./duration.ts"
 import { unreachable } from "./errors.ts"
+import type { TaskId } from "./id.ts"
 import { type Backoff, defaultBackoff, retryDelay } from "./retry.ts"
 import { attemptOf, type Failure, type Result } from "./state.ts"
 import { readTally, writeTally } from "./tally.ts"
@@ -54,6 +55,11 @@ export type Outcome = {
       readonly until?: When
       readonly memo: string
     }
+  /**
+   * Waits until these tasks have ended, however, then runs again; those that `spawn` brings are among them. Tasks that do
+   * not exist are left out; with none of them live it is pending at once.
+   */
+  | { readonly to: "blocked"; readonly after: readonly TaskId[] }
   | { readonly to: "pending"; readonly charge: "none" }
   | { readonly to: "pending"; readonly charge: "crash"; readonly failure: Failure }
   | { readonly to: "failed"; readonly failure: Failure }

@@ -78,6 +78,8 @@ function wordsFor(outcome: Outcome): string {
       return `cancelled (${outcome.reason})`
     case "waiting":
       return `waits for ${outcome.event}`
+    case "blocked":
+      return `waits for ${outcome.after.length} tasks`
     default:
       return unreachable(outcome)
   }

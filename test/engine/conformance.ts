@@ -5,6 +5,7 @@
  */
 import { describe } from "bun:test"
 import { afterRules } from "./conformance/after.ts"
+import { blockedRules } from "./conformance/blocked.ts"
 import { cancelRules } from "./conformance/cancel.ts"
 import { claimRules } from "./conformance/claim.ts"
 import { cronRules } from "./conformance/cron.ts"
@@ -39,6 +40,7 @@ const topics = [
   fenceRules,
   serialRules,
   afterRules,
+  blockedRules,
   revivalRules,
   sessionRules,
   cancelRules,

@@ -1,6 +1,7 @@
 /** Outcomes of a claimed task, with the parts filled in that most tests do not care about. */
 import type { Claim } from "../../src/core/claim.ts"
 import type { When } from "../../src/core/clock.ts"
+import type { TaskId } from "../../src/core/id.ts"
 import { attemptOf, type Failure, type Raw, type Result } from "../../src/core/state.ts"
 import type { TaskRecord } from "../../src/core/task.ts"
 import type { Outcome } from "../../src/core/transition.ts"
@@ -53,6 +54,12 @@ export const waiting = (
   event: string,
   more: { readonly key?: string; readonly until?: When; readonly memo?: string } = {},
 ): Outcome => ({ lease: claim.lease, to: "waiting", event, memo: `wait:${event}`, ...more })
+
+export const blocked = (claim: Claim, ...after: TaskId[]): Outcome => ({
+  lease: claim.lease,
+  to: "blocked",
+  after,
+})
 
 export const returned = (claim: Claim): Outcome => ({ lease: claim.lease, to: "pending", charge: "none" })
 

@@ -171,9 +171,13 @@ function parentsOf(
   return { known: [...known.values()], hopeless }
 }
 
-function adopt(store: Store, parent: Parent, child: number): void {
+/** Named again by a child that waits anew, a parent counts as it stands now. */
+export function adopt(store: Store, parent: Parent, child: number): void {
   store
-    .sql("INSERT INTO dependency VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+    .sql(
+      `INSERT INTO dependency VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET any_end = excluded.any_end, satisfied = excluded.satisfied`,
+    )
     .run(parent.seq, child, parent.anyEnd ? 1 : 0, parent.satisfied ? 1 : 0)
   store.sql("UPDATE task SET has_children = 1 WHERE seq = ? AND has_children = 0").run(parent.seq)
 }

@@ -2,8 +2,9 @@
 import type { Lease } from "../../core/claim.ts"
 import { instantOf, type Millis } from "../../core/clock.ts"
 import { unreachable } from "../../core/errors.ts"
+import type { TaskId } from "../../core/id.ts"
 import { rawLength } from "../../core/json.ts"
-import { attemptOf, type Failure, keptFailures, type Result } from "../../core/state.ts"
+import { attemptOf, type Failure, isEnd, keptFailures, type Result, type Status } from "../../core/state.ts"
 import type { Outcome } from "../../core/transition.ts"
 import type { Settlement } from "../engine.ts"
 import type { Store } from "./database.ts"
@@ -11,7 +12,7 @@ import { arrivedEvent, storeMemo } from "./event.ts"
 import { extraOf, setExtra, withExtra } from "./extra.ts"
 import { becomePending, becomeScheduled, ended, type LifeRow, lifeColumns, recount } from "./lifecycle.ts"
 import { storeOutput } from "./output.ts"
-import { inlineLimit, pushOne } from "./push.ts"
+import { adopt, inlineLimit, pushOne } from "./push.ts"
 import { whereabouts } from "./rows.ts"
 
 export interface LeasedRow extends LifeRow {
@@ -44,10 +45,16 @@ export function settleAll(store: Store, settlements: readonly Settlement[], now:
       continue
     }
     if (output) storeOutput(store, row.seq, outcome.lease.epoch, attemptOf(countersOf(row)), output, now)
+    // A task that waits for others may name those that come with it.
+    if (outcome.to === "blocked") spawn(store, outcome, now)
     apply(store, row, outcome, now)
-    for (const task of outcome.spawn ?? []) pushOne(store, task, now)
+    if (outcome.to !== "blocked") spawn(store, outcome, now)
   }
   return lost
+}
+
+function spawn(store: Store, outcome: Outcome, now: Millis): void {
+  for (const task of outcome.spawn ?? []) pushOne(store, task, now)
 }
 
 const countersOf = (row: LeasedRow) => ({ retryCount: row.retry_count, crashes: row.crashes })
@@ -63,6 +70,9 @@ function apply(store: Store, row: LeasedRow, outcome: Outcome, now: Millis): voi
       break
     case "waiting":
       waitFor(store, row, outcome, now)
+      break
+    case "blocked":
+      blockBehind(store, row, outcome.after)
       break
     case "pending":
       if (outcome.charge === "crash") giveBackCrashed(store, row, outcome.failure)
@@ -198,6 +208,28 @@ function waitFor(
   store.sql("UPDATE task SET status = 'waiting', worker = NULL, started = 0 WHERE seq = ?").run(row.seq)
   recount(store, row, "running", "waiting")
   store.ringAfterwards()
+}
+
+/** Depends anew on each of these tasks: one that was satisfied before may run again by now. */
+function blockBehind(store: Store, row: LeasedRow, after: readonly TaskId[]): void {
+  const whole = withExtra(store, row)
+  let blockers = 0
+  for (const id of new Set(after)) {
+    const parent = store
+      .sql<{ seq: number; status: Status }>("SELECT seq, status FROM task WHERE id = ?")
+      .get(id)
+    if (!parent || parent.seq === row.seq) continue
+    const isOpen = !isEnd(parent.status)
+    if (isOpen) blockers++
+    adopt(store, { seq: parent.seq, anyEnd: true, satisfied: !isOpen }, row.seq)
+  }
+  if (blockers === 0) {
+    becomePending(store, whole, "running")
+    return
+  }
+  setExtra(store, whole, { blockers, late_at: null })
+  store.sql("UPDATE task SET status = 'blocked', worker = NULL, started = 0 WHERE seq = ?").run(row.seq)
+  recount(store, row, "running", "blocked")
 }
 
 function giveBackCrashed(store: Store, row: LeasedRow, failure: Failure): void {
