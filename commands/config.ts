@@ -23,6 +23,7 @@ export default command({
       { setting: "store", value: redactUrl(config.store.value ?? ""), origin: config.store.origin },
       { setting: "namespace", value: config.namespace.value, origin: config.namespace.origin },
       { setting: "passwordFile", value: config.passwordFile.value ?? "", origin: config.passwordFile.origin },
+      { setting: "keyFile", value: config.keyFile.value ?? "", origin: config.keyFile.origin },
       {
         setting: "payloadLimit",
         value: String(session.payloadLimit),

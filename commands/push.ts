@@ -65,7 +65,7 @@ async function runOne({ flags, operands, argv, session }: PushInvocation): Promi
   const subject = await subjectOf(operands, argv, session)
   const task = taskFrom(
     { ...draftFromFlags(flags), ...subject, ...(await stdinOf(flags, subject, session)) },
-    drafting(session),
+    await drafting(session),
   )
   if (flags["dry-run"]) {
     const show = await shower(session)
@@ -91,7 +91,7 @@ async function runMany({ flags, operands, argv, session }: PushInvocation): Prom
   const { pushInput, readInput } = await import("../src/producer/input.ts")
   const options = {
     session,
-    drafting: drafting(session),
+    drafting: await drafting(session),
     shared: draftFromFlags(flags),
     template: flags.batch ? undefined : await subjectOf(operands, argv, session),
     separator: flags.null ? "\0" : "\n",
@@ -137,7 +137,8 @@ function refuseWithoutWait(flags: PushInvocation["flags"]): void {
   if (flags["cancel-on-signal"]) throw new TqError("usage", "--cancel-on-signal needs --wait")
 }
 
-function drafting(session: Session): Drafting {
+async function drafting(session: Session): Promise<Drafting> {
+  const sign = await session.signer()
   return {
     now: session.clock.now(),
     newId: ulids(session.clock, session.random),
@@ -145,6 +146,7 @@ function drafting(session: Session): Drafting {
     payloadLimit: session.payloadLimit,
     cwd: process.cwd(),
     environment: session.env,
+    ...(sign && { sign }),
   }
 }
 

@@ -22,6 +22,7 @@ export interface Flags {
   readonly namespace?: string
   readonly config?: string
   readonly "password-file"?: string
+  readonly "key-file"?: string
 }
 
 export interface Config {
@@ -29,6 +30,8 @@ export interface Config {
   readonly store: Setting<string | undefined>
   readonly namespace: Setting<string>
   readonly passwordFile: Setting<string | undefined>
+  /** Keys that sign what is pushed and verify what is run. */
+  readonly keyFile: Setting<string | undefined>
   /** The files that were read, the first one first. */
   readonly files: readonly { readonly path: string; readonly settings: FileSettings }[]
   /** A setting of the files; tables are put together from all files, each of their values from the first that has it. */
@@ -51,9 +54,9 @@ export function loadConfig(
   const originOf = (path: readonly string[]): string =>
     files.find(({ settings }) => valueAt(settings, path) !== undefined)?.path ?? "default"
   const pick = (
-    flag: "url" | "store" | "namespace" | "password-file",
+    flag: "url" | "store" | "namespace" | "password-file" | "key-file",
     variable: string,
-    key: "url" | "store" | "namespace" | "passwordFile",
+    key: "url" | "store" | "namespace" | "passwordFile" | "keyFile",
   ) =>
     flags[flag] !== undefined
       ? { value: flags[flag], origin: `--${flag}` }
@@ -61,12 +64,15 @@ export function loadConfig(
         ? { value: env[variable], origin: variable }
         : fromFile(key)
   /** Relative paths in a file are relative to it: `tq push` must find the same store in every folder below. */
-  const fromFile = (key: "url" | "store" | "namespace" | "passwordFile"): Setting<string | undefined> => {
+  const fromFile = (
+    key: "url" | "store" | "namespace" | "passwordFile" | "keyFile",
+  ): Setting<string | undefined> => {
     const value = file(key)
     const origin = originOf([key])
     if (value === undefined || key === "namespace") return { value, origin }
     const folder = dirname(resolve(cwd, origin))
-    return { value: key === "passwordFile" ? resolve(folder, value) : anchorUrl(value, folder), origin }
+    const isUrl = key === "url" || key === "store"
+    return { value: isUrl ? anchorUrl(value, folder) : resolve(folder, value), origin }
   }
   const url = pick("url", "TQ_URL", "url")
   const namespace = pick("namespace", "TQ_NAMESPACE", "namespace")
@@ -77,6 +83,7 @@ export function loadConfig(
     store: pick("store", "TQ_STORE", "store"),
     namespace: { ...namespace, value: checkNamespace(namespace.value ?? "tq") },
     passwordFile: pick("password-file", "TQ_PASSWORD_FILE", "passwordFile"),
+    keyFile: pick("key-file", "TQ_KEY_FILE", "keyFile"),
     files,
     file,
     originOf,

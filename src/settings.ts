@@ -34,6 +34,8 @@ export interface FileSettings {
   readonly store?: string
   readonly namespace?: string
   readonly passwordFile?: string
+  /** Keys that sign what is pushed and verify what is run. */
+  readonly keyFile?: string
   /** Bytes of payload, and of a result. */
   readonly payloadLimit?: number
   /** `full`: every commit of the embedded engine is synced. */
@@ -151,6 +153,7 @@ const file = section<FileSettings>({
   store: text,
   namespace: text,
   passwordFile: text,
+  keyFile: text,
   payloadLimit,
   durability: oneOf("full"),
   routes: recordOf(queueName),

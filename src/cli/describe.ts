@@ -4,6 +4,7 @@ import type { Millis } from "../core/clock.ts"
 import { formatDuration, humanDuration } from "../core/duration.ts"
 import { rawLength } from "../core/json.ts"
 import { formatBackoff } from "../core/retry.ts"
+import { signingKeyOf } from "../core/signature.ts"
 import { attemptOf, type Failure, isEnd, type TaskState } from "../core/state.ts"
 import { defaultMaxRetries, legibleTask, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
@@ -52,6 +53,7 @@ function subjectLines(task: Task): Line[] {
     ["queue", task.queue],
     ["priority", String(task.priority)],
     ["label", task.label],
+    ["signed with", task.signature === undefined ? undefined : `key ${signingKeyOf(task)}`],
   ]
 }
 

@@ -13,6 +13,11 @@ export const globalFlags = {
     description: "read this file instead of the tq.toml that is found",
   },
   "password-file": { type: "string", value: "FILE", description: "the engine's password (TQ_PASSWORD_FILE)" },
+  "key-file": {
+    type: "string",
+    value: "FILE",
+    description: "signs what is pushed, verifies what is run (TQ_KEY_FILE)",
+  },
   "connect-timeout": {
     type: "string",
     value: "DUR",

@@ -4,7 +4,7 @@ import { loadConfig, redactUrl } from "../config.ts"
 import { type Clock, type Millis, type Random, systemClock, systemRandom } from "../core/clock.ts"
 import { parseDuration } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
-import { defaultPayloadLimit } from "../core/task.ts"
+import { defaultPayloadLimit, type Task } from "../core/task.ts"
 import type { Engine } from "../engine/engine.ts"
 import { openEngine } from "../engine/open.ts"
 import type { ParsedFlags } from "./command.ts"
@@ -49,13 +49,14 @@ export class Session {
   }
 
   #given() {
-    const { url, store, namespace, config, "password-file": passwordFile } = this.#flags
+    const { url, store, namespace, config, "password-file": passwordFile, "key-file": keyFile } = this.#flags
     return {
       ...(url !== undefined && { url }),
       ...(store !== undefined && { store }),
       ...(namespace !== undefined && { namespace }),
       ...(config !== undefined && { config }),
       ...(passwordFile !== undefined && { "password-file": passwordFile }),
+      ...(keyFile !== undefined && { "key-file": keyFile }),
     }
   }
 
@@ -94,6 +95,14 @@ export class Session {
   /** The store as messages name it. */
   get location(): string {
     return this.#engine?.location ?? redactUrl(this.config.url.value)
+  }
+
+  /** Signs what is pushed; undefined without a key file. Loaded only then: most pushes have none. */
+  async signer(): Promise<((task: Task) => Task) | undefined> {
+    const { keyFile, namespace } = this.config
+    if (keyFile.value === undefined) return undefined
+    const { signerFrom } = await import("../keys.ts")
+    return signerFrom(keyFile.value, namespace.value)
   }
 
   /** Bytes of a payload, and of a result. */

@@ -7,8 +7,12 @@ export interface Audience {
   readonly queues: readonly string[]
   /** Task names it has handlers for, or `*` for any. */
   readonly handlers: readonly string[]
-  /** Whether it runs command tasks. */
+  /** Whether it runs command tasks that are not signed. */
   readonly commands: boolean
+  /** Ids of the keys it holds: what is signed with one of them, it may run. */
+  readonly keys?: readonly string[]
+  /** It runs nothing that is not. */
+  readonly signedOnly?: boolean
 }
 
 export type Gap =
@@ -16,17 +20,36 @@ export type Gap =
   | "no worker serves the queue"
   | "no worker has the handler"
   | "no worker may run commands"
+  | "no worker takes it unsigned"
+  | "no worker holds its key"
+
+/** What the audience is asked about. */
+export interface Subject {
+  readonly queue: string
+  readonly name: string
+  readonly isCommand: boolean
+  /** The id of the key that signed it. */
+  readonly signedWith?: string
+}
 
 /** @returns why none of `audiences` will run it, or undefined when one will */
-export function gapFor(
-  task: { readonly queue: string; readonly name: string; readonly isCommand: boolean },
-  audiences: readonly Audience[],
-): Gap | undefined {
+export function gapFor(task: Subject, audiences: readonly Audience[]): Gap | undefined {
   if (audiences.length === 0) return "no worker"
   const serving = audiences.filter(({ queues }) => queues.includes("*") || queues.includes(task.queue))
   if (serving.length === 0) return "no worker serves the queue"
-  if (task.isCommand)
-    return serving.some(({ commands }) => commands) ? undefined : "no worker may run commands"
-  const handled = serving.some(({ handlers }) => handlers.some((glob) => globMatches(glob, task.name)))
-  return handled ? undefined : "no worker has the handler"
+  const able = task.isCommand ? serving : serving.filter((audience) => handles(audience, task.name))
+  if (able.length === 0) return "no worker has the handler"
+  if (able.some((audience) => permits(audience, task))) return undefined
+  if (task.signedWith !== undefined) return "no worker holds its key"
+  return able.every(({ signedOnly }) => signedOnly)
+    ? "no worker takes it unsigned"
+    : "no worker may run commands"
+}
+
+const handles = ({ handlers }: Audience, name: string): boolean =>
+  handlers.some((glob) => globMatches(glob, name))
+
+function permits({ commands, keys, signedOnly }: Audience, { isCommand, signedWith }: Subject): boolean {
+  if (signedWith !== undefined && keys?.includes(signedWith)) return true
+  return !signedOnly && (commands || !isCommand)
 }

@@ -47,6 +47,7 @@ export type FailureKind =
   | "worker lost" // the worker died with the task started
   | "not started" // program or directory missing, not executable
   | "unserved" // no worker that may or can run it came by
+  | "bad signature" // it is not what the holder of its key pushed
   | "postponed too often"
   | "result too large"
   | "quarantined" // the record cannot be read

@@ -119,6 +119,9 @@ export function fromRecord(record: TaskRecord): Task {
   const { head, payload } = splitBody(record)
   const backoff = typeof head.backoff === "string" ? tryBackoff(head.backoff) : undefined
   if (head.backoff !== undefined && !backoff) throw malformed(record, "backoff")
+  // LD_PRELOAD on a named task would be code of the producer's choice.
+  for (const field of ["env", "cwd", "stdin"])
+    if (head[field] !== undefined) throw malformed(record, `${field} without a command`)
   return {
     ...indexedOf(record),
     payload,

@@ -54,11 +54,13 @@ export interface Drafting {
   readonly cwd: string
   /** The caller's environment, for `--env NAME`. */
   readonly environment: Readonly<Record<string, string | undefined>>
+  /** With a key file: signs the finished task. */
+  readonly sign?: (task: Task) => Task
 }
 
 export function taskFrom(draft: Draft, by: Drafting): Task {
   const what = draft.command ? commandOf(draft, by) : namedOf(draft, by)
-  return {
+  const task: Task = {
     ...what,
     id: draft.id === undefined ? by.newId() : checkId(draft.id),
     queue: draft.queue === undefined ? routeOf(what.name, by.routes) : checkQueueName(draft.queue),
@@ -68,6 +70,7 @@ export function taskFrom(draft: Draft, by: Drafting): Task {
     ...running(draft),
     ...standing(draft),
   }
+  return by.sign ? by.sign(task) : task
 }
 
 export function routeOf(name: string, routes: Readonly<Record<string, string>>): string {

@@ -4,7 +4,7 @@ import type { Millis } from "../core/clock.ts"
 import { humanDuration } from "../core/duration.ts"
 import { legibleTask } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
-import { noticeFor } from "../producer/notice.ts"
+import { noticeFor, subjectOf } from "../producer/notice.ts"
 
 export async function whyNotRunning(
   engine: Engine,
@@ -33,7 +33,6 @@ export async function whyNotRunning(
   if (notice !== undefined) return notice
   const queue = (await engine.queues()).find((info) => info.queue === record.queue)
   if (queue?.paused) return `queue ${JSON.stringify(record.queue)} is paused: tq queue resume ${record.queue}`
-  const subject = { queue: record.queue, name: record.name, isCommand: task.command !== undefined }
-  const able = workers.filter((worker) => gapFor(subject, [worker]) === undefined)
+  const able = workers.filter((worker) => gapFor(subjectOf(task), [worker]) === undefined)
   return `${id} waits for a free worker: ${able.length} can run it, ${queue?.counts.pending ?? 0} tasks are pending`
 }

@@ -15,6 +15,7 @@ export const workFlags = {
     type: "boolean",
     description: "run command tasks although others can write to the store",
   },
+  "require-signature": { type: "boolean", description: "run only what is signed with a key of the key file" },
   name: { type: "string", value: "NAME", description: "what it is called (default: the host's name)" },
   "pass-env": {
     type: "string",

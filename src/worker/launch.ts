@@ -11,6 +11,7 @@ import type { ProcessSpec, Sink } from "../run/process.ts"
 import { locateProgram } from "../run/program.ts"
 import { Run } from "../run/run.ts"
 import type { Guardian } from "./guardian.ts"
+import { type Permission, type Refusal, refusalOf } from "./permission.ts"
 
 /** What this worker may and can run; replaced whole on reload. */
 export interface Repertoire {
@@ -18,7 +19,7 @@ export interface Repertoire {
   readonly executables: ReadonlyMap<string, readonly string[]>
   /** `--exec`: runs whatever has no executable of its own. */
   readonly fallback?: readonly string[]
-  readonly commands: boolean
+  readonly permission: Permission
   /** What every run finds in its environment. */
   readonly environment: Readonly<Record<string, string>>
 }
@@ -48,7 +49,7 @@ export type Launched =
       readonly task: Task
       readonly policy: RunPolicy
     }
-  /** No worker could start it: its arguments are too long, or hold what no program can be given. */
+  /** No worker should or could start it: its signature is wrong, its arguments are too long or hold what cannot be passed. */
   | { readonly kind: "hopeless"; readonly failure: FailureReport; readonly policy: RunPolicy }
   /** The machine has no more processes or files. */
   | { readonly kind: "exhausted"; readonly code: string }
@@ -67,6 +68,8 @@ export function launch(
     return { kind: "unreadable", message: messageOf(error) }
   }
   const policy = policyOf(task)
+  const refusal = refusalOf(task, repertoire.permission, options.clock.now())
+  if (refusal) return afterRefusal(refusal, task, policy)
   const argv = argvFor(task, repertoire)
   if (typeof argv === "string") return { kind: "unserved", message: argv, task, policy }
   const cwd = task.command?.cwd ?? workingDirectory()
@@ -78,13 +81,18 @@ export function launch(
     if ("failure" in spec) return { kind: "unstartable", failure: spec.failure, task, policy }
     return { kind: "running", run: start(claim, policy, spec, options, outputReady), policy }
   } catch (error) {
-    return afterRefusal(error, task, policy)
+    return afterError(error, task, policy)
   }
 }
 
+const afterRefusal = ({ kind, message }: Refusal, task: Task, policy: RunPolicy): Launched =>
+  kind === "forged"
+    ? { kind: "hopeless", failure: { kind: "bad signature", message }, policy }
+    : { kind: "unserved", message, task, policy }
+
 /** @returns why this worker does not run it, or its argv */
-function argvFor(task: Task, { commands, executables, fallback }: Repertoire): readonly string[] | string {
-  if (task.command) return commands ? task.command.argv : "no worker may run command tasks"
+function argvFor(task: Task, { executables, fallback }: Repertoire): readonly string[] | string {
+  if (task.command) return task.command.argv
   const argv = executables.get(task.name) ?? fallback
   return argv ? [...argv, ...(task.args ?? [])] : `no worker has a handler for ${task.name}`
 }
@@ -159,7 +167,7 @@ const unstartable: Readonly<Record<string, string>> = {
   ETXTBSY: "the file is being written",
 }
 
-function afterRefusal(error: unknown, task: Task, policy: RunPolicy): Launched {
+function afterError(error: unknown, task: Task, policy: RunPolicy): Launched {
   const code = (error as NodeJS.ErrnoException).code ?? ""
   if (exhaustion.has(code)) return { kind: "exhausted", code }
   const message = hopeless[code] ?? unstartable[code] ?? messageOf(error)

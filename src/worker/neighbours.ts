@@ -4,6 +4,7 @@ import type { Clock, Millis } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import type { Task } from "../core/task.ts"
 import type { WorkerView } from "../engine/engine.ts"
+import { subjectOf } from "../producer/notice.ts"
 import type { Link } from "./link.ts"
 
 /** A thousand tasks that this worker cannot run are one look at the others, not a thousand. */
@@ -22,7 +23,7 @@ export class Neighbours {
 
   /** Whether a live worker that is not among `tried` serves the task. */
   async mayRun(task: Task, tried: readonly string[]): Promise<boolean> {
-    const subject = { queue: task.queue, name: task.name, isCommand: task.command !== undefined }
+    const subject = subjectOf(task)
     const others = await this.#others()
     return others.some((worker) => !tried.includes(worker.ref.id) && gapFor(subject, [worker]) === undefined)
   }

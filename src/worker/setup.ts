@@ -9,11 +9,13 @@ import { anchorUrl } from "../config.ts"
 import { parseDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import type { Engine } from "../engine/engine.ts"
+import { readKeys } from "../keys.ts"
 import { retentionOf } from "../retention.ts"
 import { baseEnvironment } from "../run/environment.ts"
 import { readExecutables } from "../run/executables.ts"
 import type { workFlags } from "./flags.ts"
 import type { Repertoire } from "./launch.ts"
+import type { Permission } from "./permission.ts"
 import { parseQueues, type ServedQueue } from "./serving.ts"
 import type { Setup } from "./supervisor.ts"
 
@@ -55,8 +57,26 @@ function repertoireFor({ session, engine, flags, handlers, remark }: SetupSource
   return {
     executables: new Map([...byName].map(([name, path]) => [name, [path]])),
     ...(fallback && { fallback }),
-    commands: engine.isPrivate || flags["allow-commands"],
+    permission: permissionFor(session, engine, flags),
     environment: environmentFor(session, flags),
+  }
+}
+
+function permissionFor(session: Session, engine: Engine, flags: ParsedFlags<typeof workFlags>): Permission {
+  const { keyFile, namespace } = session.config
+  const keys = keyFile.value === undefined ? [] : readKeys(keyFile.value)
+  const signedOnly = flags["require-signature"]
+  if (signedOnly && keys.length === 0) {
+    throw new TqError(
+      "config",
+      "--require-signature needs keys to verify with: --key-file, TQ_KEY_FILE or tq.toml",
+    )
+  }
+  return {
+    namespace: namespace.value,
+    keys,
+    commands: engine.isPrivate || flags["allow-commands"],
+    signedOnly,
   }
 }
 
@@ -76,6 +96,8 @@ function environmentFor(
     TQ_NAMESPACE: config.namespace.value,
     ...(config.store.value && { TQ_STORE: anchorUrl(config.store.value, process.cwd()) }),
     ...(config.passwordFile.value && { TQ_PASSWORD_FILE: resolve(config.passwordFile.value) }),
+    // What a task pushes is signed too.
+    ...(config.keyFile.value && { TQ_KEY_FILE: resolve(config.keyFile.value) }),
   }
 }
 

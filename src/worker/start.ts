@@ -11,6 +11,7 @@ import { teeInto } from "../run/tee.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
 import type { Repertoire } from "./launch.ts"
+import type { Permission } from "./permission.ts"
 import { countOf, readSetup } from "./setup.ts"
 import { becomeSteady } from "./steadiness.ts"
 import { type Setup, Supervisor } from "./supervisor.ts"
@@ -78,11 +79,11 @@ function talkFor(session: Session, format: string | undefined, say: (line: strin
   return format === "json" || session.json ? jsonTalk(say, session.clock) : plainTalk(say)
 }
 
-function refuseIdle({ executables, fallback, commands }: Repertoire, session: Session): void {
-  if (executables.size > 0 || fallback || commands) return
+function refuseIdle({ executables, fallback, permission }: Repertoire, session: Session): void {
+  if (executables.size > 0 || fallback || permission.commands || permission.keys.length > 0) return
   throw new TqError(
     "config",
-    `nothing to run: no handlers, and commands are not allowed because others can write to ${session.location}: add handlers or --allow-commands`,
+    `nothing to run: no handlers, and commands are not allowed because others can write to ${session.location}: add handlers, --key-file or --allow-commands`,
   )
 }
 
@@ -106,14 +107,20 @@ async function announce(engine: Engine, id: string, setup: Setup, talk: Talk): P
 }
 
 function describe({ queues, repertoire }: Setup, where: string): string {
-  const { executables, fallback, commands } = repertoire
+  const { executables, fallback, permission } = repertoire
   const served = queues.map(({ name, weight }) => (weight === undefined ? name : `${name}:${weight}`))
   const runs = [
     ...(executables.size > 0 ? [[...executables.keys()].join(", ")] : []),
     ...(fallback ? ["any name"] : []),
-    ...(commands ? ["commands"] : []),
+    ...commandsIn(permission),
   ]
-  return `serves ${served.join(", ")}${where}; runs ${runs.join(", and ") || "nothing"}`
+  const what = runs.join(", and ") || "nothing"
+  return `serves ${served.join(", ")}${where}; runs ${what}${permission.signedOnly ? "; only what is signed" : ""}`
+}
+
+function commandsIn({ commands, keys, signedOnly }: Permission): string[] {
+  if (commands) return ["commands"]
+  return keys.length > 0 ? [signedOnly ? "commands" : "signed commands"] : []
 }
 
 function heedSignals(supervisor: Supervisor, reread: () => Setup, talk: Talk): () => void {

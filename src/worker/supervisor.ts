@@ -25,6 +25,7 @@ import { type Hook, Hooks } from "./hooks.ts"
 import { Janitor } from "./janitor.ts"
 import type { Repertoire } from "./launch.ts"
 import { Link } from "./link.ts"
+import { audienceOf } from "./permission.ts"
 import { Pump } from "./pump.ts"
 import { Runs } from "./runs.ts"
 import type { ServedQueue } from "./serving.ts"
@@ -373,7 +374,7 @@ export class Supervisor {
       failed: this.#failed,
       queues: queues.map((queue) => queue.name),
       handlers: repertoire.fallback ? ["*"] : [...repertoire.executables.keys()],
-      commands: repertoire.commands,
+      ...audienceOf(repertoire.permission),
     }
   }
 }

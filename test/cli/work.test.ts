@@ -57,7 +57,7 @@ test("without handlers where commands are not allowed: 78", async () => {
   chmodSync(box.path("tq.db"), 0o620)
   const { code, stderr } = await box.tq(["work", "--until-empty"])
   expect(code).toBe(78)
-  expect(stderr).toMatch(/nothing to run: .* add handlers or --allow-commands/)
+  expect(stderr).toMatch(/nothing to run: .* add handlers, --key-file or --allow-commands/)
   expect((await box.tq(["work", "--until-empty", "--allow-commands"])).code).toBe(0)
 })
 

@@ -123,15 +123,24 @@ describe("audiences", () => {
     queues: fc.array(fc.oneof(name, fc.constant("*")), { maxLength: 3 }),
     handlers: fc.array(fc.oneof(name, fc.constant("*"), fc.constant("?")), { maxLength: 3 }),
     commands: fc.boolean(),
+    keys: fc.array(name, { maxLength: 2 }),
+    signedOnly: fc.boolean(),
   })
-  const task = fc.record({ queue: name, name, isCommand: fc.boolean() })
+  const task = fc.record(
+    { queue: name, name, isCommand: fc.boolean(), signedWith: name },
+    { requiredKeys: ["queue", "name", "isCommand"] },
+  )
 
   test("a task has no gap exactly where one of them serves its queue and can run it", () => {
     fc.assert(
       fc.property(task, fc.array(audience, { maxLength: 3 }), (task, audiences) => {
-        const takes = ({ queues, handlers, commands }: Audience) =>
-          (queues.includes(task.queue) || queues.includes("*")) &&
-          (task.isCommand ? commands : handlers.some((glob) => [task.name, "*", "?"].includes(glob)))
+        const isSigned = ({ keys = [] }: Audience) => keys.some((key) => key === task.signedWith)
+        const takes = (one: Audience) =>
+          (one.queues.includes(task.queue) || one.queues.includes("*")) &&
+          (task.isCommand
+            ? one.commands || isSigned(one)
+            : one.handlers.some((glob) => [task.name, "*", "?"].includes(glob))) &&
+          (isSigned(one) || !one.signedOnly)
         expect(gapFor(task, audiences) === undefined).toBe(audiences.some(takes))
       }),
       { numRuns: 1_000 },
@@ -145,6 +154,13 @@ describe("audiences", () => {
     expect(gapFor({ ...named, queue: "b" }, [serving])).toBe("no worker serves the queue")
     expect(gapFor(named, [serving])).toBe("no worker has the handler")
     expect(gapFor({ ...named, isCommand: true }, [serving])).toBe("no worker may run commands")
+    const careful = { ...serving, handlers: ["y"], keys: ["k"], signedOnly: true }
+    expect(gapFor(named, [serving, careful])).toBe("no worker takes it unsigned")
+    expect(gapFor({ ...named, signedWith: "k" }, [serving, careful])).toBeUndefined()
+    expect(gapFor({ ...named, isCommand: true, signedWith: "l" }, [serving, careful])).toBe(
+      "no worker holds its key",
+    )
+    expect(gapFor({ ...named, isCommand: true }, [careful])).toBe("no worker takes it unsigned")
     // One that serves another queue cannot help.
     expect(gapFor(named, [serving, { queues: ["b"], handlers: ["*"], commands: true }])).toBe(
       "no worker has the handler",

@@ -105,6 +105,14 @@ describe("records", () => {
     )
   })
 
+  test("env, cwd and stdin belong to a command: outside of one the record is refused", () => {
+    for (const field of [{ env: { LD_PRELOAD: "/x.so" } }, { cwd: "/" }, { stdin: "" }]) {
+      const result = read({ ...anyRecord, body: `${JSON.stringify({ v: 1, ...field })}\nnull` })
+      expect(result).toBeInstanceOf(TqError)
+      expect((result as TqError).message).toContain(`${Object.keys(field)[0]} without a command`)
+    }
+  })
+
   test("one of a newer version says so", () => {
     fc.assert(
       fc.property(anyTask, (task) => {
@@ -116,6 +124,8 @@ describe("records", () => {
     )
   })
 })
+
+const anyRecord: TaskRecord = { id: "T", name: "n", queue: "q", priority: 5, createdAt: 1, body: "" }
 
 /** With bytes and backoff as they compare. */
 const plain = (task: Task) => ({

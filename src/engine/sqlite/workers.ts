@@ -141,7 +141,9 @@ export function workers(store: Store, now: Millis): WorkerView[] {
 export function audiences(store: Store): Audience[] {
   const rows = store
     .sql<{ id: string; audience: string }>(
-      `SELECT id, json_object('queues', info -> 'queues', 'handlers', info -> 'handlers', 'commands', info -> 'commands')
+      // A merge patch leaves out what is null.
+      `SELECT id, json_patch('{}', json_object('queues', info -> 'queues', 'handlers', info -> 'handlers',
+       'commands', info -> 'commands', 'keys', info -> 'keys', 'signedOnly', info -> 'signedOnly'))
        AS audience FROM worker WHERE status = 'running'`,
     )
     .all()

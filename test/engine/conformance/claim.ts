@@ -32,6 +32,22 @@ export function claimRules(suite: Suite): void {
       expect(claims[0]!.orphan).toBeUndefined()
     })
 
+    rule("changes nothing of what a signature covers", async (stage) => {
+      const now = stage.ground.clock.now()
+      const pushed = stage.task({
+        id: "cron:a:1:2",
+        createdAt: now - 12_345,
+        expiresAt: { at: now + 86_400_001 },
+        body: '{"v":1,"signature":"task1:a:b"}\n {"a":1.10, "b":12345678901234567890,"c":"é\\u00e9"}\n',
+      })
+      await stage.engine.push([pushed])
+      const worker = await stage.worker()
+      const first = await worker.take()
+      expect(first.record).toMatchObject(pushed)
+      await worker.settle(returned(first))
+      expect((await worker.take()).record).toMatchObject(pushed)
+    })
+
     rule("gives the most urgent first: 0, not 10", async (stage) => {
       const ids = await stage.push({ priority: 10 }, { priority: 5 }, { priority: 0 }, { priority: 2 })
       const worker = await stage.worker()

@@ -171,6 +171,13 @@ export function pushRules(suite: Suite): void {
       expect(sorted).toEqual([early, nightOwl])
     })
 
+    rule("with the keys they hold, and whether they take only what is signed", async (stage) => {
+      const careful = { ...nightOwl, keys: ["a", "b"], signedOnly: true }
+      await stage.worker(careful)
+      expect((await stage.engine.push([stage.task()])).audiences).toEqual([careful])
+      expect((await stage.engine.workers())[0]).toMatchObject(careful)
+    })
+
     rule("not those that stop, drain, have left or are dead", async (stage) => {
       const sweeper = await stage.worker({ ...early, name: "sweeper" })
       await stage.worker({ ...nightOwl, queues: ["a"], status: "stopping" })
