@@ -1,7 +1,8 @@
 import { command } from "../src/cli/command.ts"
 import { Table } from "../src/cli/table.ts"
-import { type Config, redactUrl } from "../src/config.ts"
+import type { Config } from "../src/config.ts"
 import { isObject } from "../src/core/json.ts"
+import { redactUrl } from "../src/url.ts"
 
 interface Row {
   readonly setting: string

@@ -9,6 +9,7 @@ import { messageOf, TqError } from "./core/errors.ts"
 import { isObject } from "./core/json.ts"
 import { isOwn, isWritableByOthers } from "./ownership.ts"
 import { type FileSettings, readSettings } from "./settings.ts"
+import { anchorUrl, hasPassword } from "./url.ts"
 
 export interface Setting<T> {
   readonly value: T
@@ -102,10 +103,6 @@ function firstOf(values: readonly unknown[]): unknown {
 const valueAt = (value: unknown, path: readonly string[]): unknown =>
   path.reduce<unknown>((part, key) => (isObject(part) ? part[key] : undefined), value)
 
-/** The URL with a relative path made absolute. */
-export const anchorUrl = (url: string, folder: string): string =>
-  url.replace(/^sqlite:(?!\/)(.+)$/i, (_, path: string) => `sqlite:${resolve(folder, path)}`)
-
 /** HOME, or the passwd entry's under cron's almost empty environment; undefined for a user who has neither. */
 export function homeOf(env: Environment): string | undefined {
   if (env.HOME) return env.HOME
@@ -130,15 +127,12 @@ function checkNamespace(name: string): string {
 
 /** Every user of the machine can read the arguments of a process. */
 function refusePassword(url: string, flag: string): void {
-  if (!/^[a-z+]+:\/\/[^/@]*:[^/@]+@/i.test(url)) return
+  if (!hasPassword(url)) return
   throw new TqError(
     "usage",
     `a password in ${flag} is visible to every user of this machine: put it in TQ_URL, tq.toml or --password-file`,
   )
 }
-
-/** A URL for messages: without its password. */
-export const redactUrl = (url: string): string => url.replace(/^([a-z+]+:\/\/[^/@:]*):[^/@]*@/i, "$1:***@")
 
 function configFiles(
   flags: Flags,

@@ -1,12 +1,13 @@
 /** What a running command has at hand: settings, the engine, the streams. */
 import type { Config } from "../config.ts"
-import { loadConfig, redactUrl } from "../config.ts"
+import { loadConfig } from "../config.ts"
 import { type Clock, type Millis, type Random, systemClock, systemRandom } from "../core/clock.ts"
 import { parseDuration } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
 import { defaultPayloadLimit, type Task } from "../core/task.ts"
 import type { Engine } from "../engine/engine.ts"
 import { openEngine } from "../engine/open.ts"
+import { redactUrl } from "../url.ts"
 import type { ParsedFlags } from "./command.ts"
 import type { globalFlags } from "./globals.ts"
 import { isTerminal, type Paint, painter, printable, wantsColour, write } from "./terminal.ts"
@@ -68,7 +69,7 @@ export class Session {
 
   /** Another connection to the same store; the caller closes it. */
   connect(): Promise<Engine> {
-    const { url, namespace } = this.config
+    const { url, namespace, passwordFile } = this.config
     if (this.#flags.store !== undefined && !/^amqps?:/i.test(url.value)) {
       throw new TqError(
         "unsupported",
@@ -84,6 +85,7 @@ export class Session {
       random: this.random,
       patience: patience === undefined ? defaultPatience : parseDuration(patience, "--connect-timeout"),
       ...(durability && { durability }),
+      ...(passwordFile.value && { passwordFile: passwordFile.value }),
     })
   }
 

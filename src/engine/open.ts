@@ -1,8 +1,8 @@
 /** Maps a URL to its engine. Each engine's code is loaded only when its URL asks for it. */
 import { resolve } from "node:path"
-import { redactUrl } from "../config.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
+import { redactUrl } from "../url.ts"
 import type { Engine } from "./engine.ts"
 
 export interface OpenOptions {
@@ -13,6 +13,8 @@ export interface OpenOptions {
   /** How long a call waits for the engine before it gives up. */
   readonly patience: Millis
   readonly durability?: "full"
+  /** Holds the password of a server; wins over one in the URL. */
+  readonly passwordFile?: string
 }
 
 /** Opens the engine that the URL names. Throws `config` for a URL that tq does not know, `unreachable` for a silent one. */

@@ -5,7 +5,6 @@ import { resolve } from "node:path"
 import { parseArgsStringToArgv } from "string-argv"
 import type { ParsedFlags } from "../cli/command.ts"
 import type { Session } from "../cli/session.ts"
-import { anchorUrl } from "../config.ts"
 import { parseDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import type { Engine } from "../engine/engine.ts"
@@ -13,9 +12,11 @@ import { readKeys } from "../keys.ts"
 import { retentionOf } from "../retention.ts"
 import { baseEnvironment } from "../run/environment.ts"
 import { readExecutables } from "../run/executables.ts"
+import { anchorUrl, withoutPassword } from "../url.ts"
 import type { workFlags } from "./flags.ts"
 import type { Repertoire } from "./launch.ts"
 import type { Permission } from "./permission.ts"
+import type { Secrets } from "./secrets.ts"
 import { parseQueues, type ServedQueue } from "./serving.ts"
 import type { Setup } from "./supervisor.ts"
 
@@ -24,6 +25,7 @@ export interface SetupSources {
   readonly engine: Engine
   readonly flags: ParsedFlags<typeof workFlags>
   readonly handlers: readonly string[]
+  readonly secrets: Secrets
   readonly remark: (message: string) => void
 }
 
@@ -50,7 +52,8 @@ export function countOf(text: string | undefined, flag: string): number | undefi
   throw new TqError("usage", `${flag}: bad number ${JSON.stringify(text)}: write a whole number above 0`)
 }
 
-function repertoireFor({ session, engine, flags, handlers, remark }: SetupSources): Repertoire {
+function repertoireFor(sources: SetupSources): Repertoire {
+  const { session, engine, flags, handlers, remark } = sources
   const { byName, passedOver } = readExecutables(handlers)
   for (const file of passedOver) remark(`passed over: ${file}`)
   const fallback = fallbackFor(flags.exec, flags.queue)
@@ -58,7 +61,7 @@ function repertoireFor({ session, engine, flags, handlers, remark }: SetupSource
     executables: new Map([...byName].map(([name, path]) => [name, [path]])),
     ...(fallback && { fallback }),
     permission: permissionFor(session, engine, flags),
-    environment: environmentFor(session, flags),
+    environment: environmentFor(sources),
   }
 }
 
@@ -80,22 +83,22 @@ function permissionFor(session: Session, engine: Engine, flags: ParsedFlags<type
   }
 }
 
-function environmentFor(
-  session: Session,
-  flags: ParsedFlags<typeof workFlags>,
-): Readonly<Record<string, string>> {
+function environmentFor({ session, flags, secrets }: SetupSources): Readonly<Record<string, string>> {
   const { config } = session
   const worker = config.file("worker") ?? {}
+  const { url, password } = withoutPassword(anchorUrl(config.url.value, process.cwd()))
+  const passwordFile =
+    config.passwordFile.value ?? (password === undefined ? undefined : secrets.keep(password))
   return {
     ...baseEnvironment(session.env, [...(worker.passEnv ?? []), ...flags["pass-env"]], {
       ...worker.env,
       ...Object.assign({}, ...flags["env-file"].map(readEnvFile)),
     }),
     // Tasks run in other directories.
-    TQ_URL: anchorUrl(config.url.value, process.cwd()),
+    TQ_URL: url,
     TQ_NAMESPACE: config.namespace.value,
     ...(config.store.value && { TQ_STORE: anchorUrl(config.store.value, process.cwd()) }),
-    ...(config.passwordFile.value && { TQ_PASSWORD_FILE: resolve(config.passwordFile.value) }),
+    ...(passwordFile && { TQ_PASSWORD_FILE: resolve(passwordFile) }),
     // What a task pushes is signed too.
     ...(config.keyFile.value && { TQ_KEY_FILE: resolve(config.keyFile.value) }),
   }

@@ -12,6 +12,7 @@ import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
 import type { Repertoire } from "./launch.ts"
 import type { Permission } from "./permission.ts"
+import { Secrets } from "./secrets.ts"
 import { countOf, readSetup } from "./setup.ts"
 import { becomeSteady } from "./steadiness.ts"
 import { type Setup, Supervisor } from "./supervisor.ts"
@@ -26,11 +27,12 @@ export async function startWorker({
 }: Invocation<typeof workFlags>): Promise<number> {
   becomeSteady()
   const voice = new Voice(2)
+  const secrets = new Secrets()
   const talk = talkFor(session, flags["log-format"], (line) => voice.say(line))
   const remark = (message: string) => talk.remark(message)
   try {
     const engine = await session.engine()
-    const read = () => readSetup({ session, engine, flags, handlers: operands, remark })
+    const read = () => readSetup({ session, engine, flags, handlers: operands, secrets, remark })
     const setup = read()
     refuseIdle(setup.repertoire, session)
     const logs = flags["log-dir"]
@@ -68,6 +70,7 @@ export async function startWorker({
       release()
     }
   } finally {
+    secrets.remove()
     await voice.close()
   }
 }

@@ -1,7 +1,6 @@
 /** The servers that tests start are themselves what they say. */
 import { describe, expect, test } from "bun:test"
 import { RedisServer } from "./redis-server.ts"
-import { RedisCluster, RedisSentinels } from "./redis-sets.ts"
 
 describe("a test server of Redis", () => {
   test("is killed and comes back with its data", async () => {
@@ -20,18 +19,5 @@ describe("a test server of Redis", () => {
     await using server = await RedisServer.start({ password: "secret", tls: "clients" })
     expect(await server.cli("PING")).toBe("PONG")
     expect(server.url).toMatch(/^rediss:\/\/:secret@127\.0\.0\.1:\d+\?ca=.*&cert=.*&key=/)
-  })
-
-  test("makes a cluster", async () => {
-    await using cluster = await RedisCluster.start()
-    expect(await cluster.nodes[0]!.cli("CLUSTER", "INFO")).toContain("cluster_slots_ok:16384")
-  })
-
-  test("fails over", async () => {
-    await using set = await RedisSentinels.start()
-    const before = await set.master()
-    await before.cli("SET", "a", "1")
-    expect(await set.failover()).toBe(before)
-    expect(await (await set.master()).cli("GET", "a")).toBe("1")
   })
 })
