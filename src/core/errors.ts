@@ -1,6 +1,8 @@
 /** The one error class of tq, its closed set of codes, and the one place where codes become exit codes. */
 
 const exitCodes = {
+  /** The awaited task did not complete. */
+  failed: 1,
   /** Wrong flags or arguments. */
   usage: 64,
   /** A bad payload or bad input data. */

@@ -1,6 +1,6 @@
 /** What a handler is given beside its input. */
 import type { JsonValue } from "../core/json.ts"
-import type { PushOptions } from "./client.ts"
+import type { PushOptions, Span } from "./client.ts"
 import type { Task } from "./task.ts"
 
 export interface Context {
@@ -17,7 +17,7 @@ export interface Context {
   /** Writes a line to the task's log, as console.log does. */
   log(...values: unknown[]): void
   /** Moves the hard limit to `duration` from now: `"5m"`, or milliseconds. */
-  extend(duration: string | number): Promise<void>
+  extend(duration: Span): Promise<void>
   /** Writes a piece of the task's stream, for `tq logs -f`. */
   putStream(piece: string | Uint8Array): Promise<void>
   /** Pushes a child task and waits for its result. A retried parent finds the children of its last attempt. */

@@ -1,6 +1,10 @@
-/** Errors with a meaning for the queue. */
+/**
+ * Errors with a meaning for the queue. A handler throws NoRetry or RetryLater; whoever pushes and waits gets a TqError, whose
+ * code says what went wrong, and of these TaskFailed is the one for a task that ended without a result.
+ */
 import { tryDuration } from "../core/duration.ts"
-import type { FailureKind, Status } from "../core/state.ts"
+import { TqError } from "../core/errors.ts"
+import type { Status } from "../core/state.ts"
 
 /** Thrown by a handler: this failure is final, whatever retries are left. */
 export class NoRetry extends Error {
@@ -13,7 +17,7 @@ export class RetryLater extends Error {
   /** Milliseconds. */
   readonly delay: number
 
-  /** @param delay `"30s"`, or milliseconds */
+  /** @param delay `"30s"`, or milliseconds. Throws TypeError for anything else. */
   constructor(delay: string | number, message = "to be run later") {
     super(message)
     const millis = typeof delay === "number" ? delay : tryDuration(delay)
@@ -24,14 +28,15 @@ export class RetryLater extends Error {
 }
 
 /** Thrown by whoever waits for the result of a task that ended without one. */
-export class TaskFailed extends Error {
-  override readonly name = "TaskFailed"
+export class TaskFailed extends TqError {
   readonly id: string
   readonly status: Status
-  readonly reason: FailureKind | string | undefined
+  /** `exit`, `error`, `timeout`, `expired`, …: as `tq show` has it. */
+  readonly reason: string | undefined
 
   constructor(id: string, status: Status, reason: string | undefined, message: string) {
-    super(message)
+    super("failed", message)
+    this.name = "TaskFailed"
     this.id = id
     this.status = status
     this.reason = reason

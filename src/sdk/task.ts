@@ -1,16 +1,19 @@
 /** `task(options, fn)`: a named task and the function that runs it. */
 import { tryDuration } from "../core/duration.ts"
+import { messageOf } from "../core/errors.ts"
 import { isQueueName, isTaskName } from "../core/name.ts"
+import { parsePriority } from "../core/priority.ts"
 import { type Backoff, tryBackoff } from "../core/retry.ts"
 import type { RunSettings } from "../core/task.ts"
-import { connect, type Handle, type PushOptions } from "./client.ts"
+import { connect, type Handle, type PushOptions, type Span } from "./client.ts"
 import type { Context } from "./context.ts"
 import type { StandardSchema } from "./schema.ts"
 
 /** An error class, a name, or a test. */
 export type ErrorTest = (new (...args: never[]) => Error) | string | ((error: unknown) => boolean)
 
-export interface TaskOptions<Input = unknown> {
+/** `Parsed`: what the handler is given, where the schema makes something else of the input. */
+export interface TaskOptions<Parsed = unknown, Input = Parsed> {
   readonly name: string
   /** Where a push puts it unless told otherwise. */
   readonly queue?: string
@@ -20,13 +23,13 @@ export interface TaskOptions<Input = unknown> {
   /** `"5s"`, or `"exp:1s..1h"`. */
   readonly backoff?: string
   /** Hard limit of a run: `"300s"`, or milliseconds. */
-  readonly timeout?: string | number
+  readonly timeout?: Span
   /** `ctx.signal` is aborted after this long; a run that then still returns counts. */
-  readonly softTimeout?: string | number
+  readonly softTimeout?: Span
   /** How many run at once in one worker. */
   readonly concurrency?: number
   /** Input that it refuses fails at once, without retries. */
-  readonly input?: StandardSchema<Input>
+  readonly input?: StandardSchema<Parsed, Input>
   /** Only these errors are retried. */
   readonly retryOn?: readonly ErrorTest[]
   /** These errors are not. */
@@ -35,17 +38,23 @@ export interface TaskOptions<Input = unknown> {
 
 export type Handler<Input, Output> = (input: Input, ctx: Context) => Output | Promise<Output>
 
-export interface Task<Input, Output> {
+export interface Task<Input, Output, Parsed = never> {
   readonly name: string
-  readonly options: TaskOptions<Input>
-  readonly fn: Handler<Input, Output>
-  /** Pushes it; the handle waits for its result. */
-  push(input: Input, options?: PushOptions): Promise<Handle<Output>>
+  readonly options: TaskOptions<unknown, Input>
+  readonly fn: Handler<Parsed, Output>
+  /** Pushes it, as JSON; the handle waits for its result. An input that may be undefined may be left out. */
+  push(
+    ...given: undefined extends Input
+      ? [input?: Input, options?: PushOptions]
+      : [input: Input, options?: PushOptions]
+  ): Promise<Handle<Output>>
+  /** The same for many inputs at once, with the same options. */
+  pushMany(inputs: readonly Input[], options?: PushOptions): Promise<Handle<Output>[]>
 }
 
 /** A task as a runner knows it: options checked and made ready. */
 export interface Registered {
-  readonly task: Task<unknown, unknown>
+  readonly task: Task<unknown, unknown, unknown>
   readonly settings: RunSettings
 }
 
@@ -60,26 +69,35 @@ export const clearRegistry = (): void => registered.clear()
  * Defines a task. Loading a file that does so makes its worker run the task.
  * Throws TypeError for options that make no sense, and for a second task of the same name.
  */
-export function task<Input = unknown, Output = unknown>(
-  options: TaskOptions<Input>,
-  fn: Handler<Input, Output>,
-): Task<Input, Output> {
-  const defined: Task<Input, Output> = {
-    name: options.name,
+export function task<Parsed = unknown, Output = unknown, Input = Parsed>(
+  options: TaskOptions<Parsed, Input>,
+  fn: Handler<Parsed, Output>,
+): Task<Input, Output, Parsed> {
+  const { name } = options
+  const defined: Task<Input, Output, Parsed> = {
+    name,
     options,
     fn,
-    async push(input, pushOptions = {}) {
-      const client = pushOptions.client ?? (await connect())
-      const { queue, priority } = options
-      const own = { ...(queue !== undefined && { queue }), ...(priority !== undefined && { priority }) }
-      return client.push<Output>(options.name, input, { ...own, ...pushOptions })
+    async push(...[input, { client, ...given } = {}]) {
+      const pushing = client ?? (await connect())
+      return pushing.push<Output>(name, input, { ...ownOf(options), ...given })
+    },
+    async pushMany(inputs, { client, ...given } = {}) {
+      const pushing = client ?? (await connect())
+      const all = { ...ownOf(options), ...given }
+      return pushing.pushMany<Output>(inputs.map((input) => ({ name, input, options: all })))
     },
   }
-  register(defined as Task<unknown, unknown>)
+  register(defined as unknown as Registered["task"])
   return defined
 }
 
-function register(defined: Task<unknown, unknown>): void {
+/** Where a push puts it unless told otherwise. The other options are its worker's to apply. */
+function ownOf({ queue, priority }: Pick<TaskOptions, "queue" | "priority">): PushOptions {
+  return { ...(queue !== undefined && { queue }), ...(priority !== undefined && { priority }) }
+}
+
+function register(defined: Registered["task"]): void {
   const { name } = defined
   const refuse = (what: string): never => {
     throw new TypeError(`task ${JSON.stringify(name)}: ${what}`)
@@ -91,8 +109,9 @@ function register(defined: Task<unknown, unknown>): void {
 }
 
 function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunSettings {
-  const { queue, maxRetries, concurrency } = options
+  const { queue, priority, maxRetries, concurrency } = options
   if (queue !== undefined && !isQueueName(queue)) refuse(`bad queue ${JSON.stringify(queue)}`)
+  if (priority !== undefined) checkPriority(priority, refuse)
   const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0
   if (maxRetries !== undefined && !isCount(maxRetries)) refuse("maxRetries must be a whole number")
   if (concurrency !== undefined && !(isCount(concurrency) && concurrency > 0))
@@ -100,11 +119,24 @@ function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunS
   const backoff = options.backoff === undefined ? undefined : backoffOf(options.backoff, refuse)
   const timeout = millisOf("timeout", options.timeout, refuse)
   const softTimeout = millisOf("softTimeout", options.softTimeout, refuse)
+  if (timeout !== undefined && softTimeout !== undefined && softTimeout >= timeout)
+    refuse("softTimeout must be shorter than timeout")
   return {
     ...(maxRetries !== undefined && { maxRetries }),
     ...(backoff && { backoff }),
     ...(timeout !== undefined && { timeout }),
     ...(softTimeout !== undefined && { softTimeout }),
+  }
+}
+
+function checkPriority(
+  priority: NonNullable<TaskOptions["priority"]>,
+  refuse: (what: string) => never,
+): void {
+  try {
+    parsePriority(String(priority))
+  } catch (error) {
+    refuse(messageOf(error))
   }
 }
 

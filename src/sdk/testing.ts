@@ -3,7 +3,7 @@ import { tryDuration } from "../core/duration.ts"
 import type { Context } from "./context.ts"
 import { NoRetry } from "./errors.ts"
 import { describeIssues } from "./schema.ts"
-import type { Task } from "./task.ts"
+import type { Handler, Task } from "./task.ts"
 
 export interface Tested<Output> {
   readonly output: Output
@@ -36,7 +36,8 @@ export async function testTask<Input, Output>(
   const schema = task.options.input
   const checked = schema ? await schema["~standard"].validate(input) : { value: input }
   if (checked.issues) throw new NoRetry(`bad input: ${describeIssues(checked.issues)}`)
-  const output = await task.fn(checked.value, context)
+  const handle = task.fn as Handler<unknown, Output>
+  const output = await handle(checked.value, context)
   const { progressed: progress, logs, stream, extended } = context
   return { output, progress, logs, stream, extended }
 }

@@ -2,7 +2,7 @@
 import type { Audience } from "../core/audience.ts"
 import type { Millis } from "../core/clock.ts"
 import { unreachable } from "../core/errors.ts"
-import { type Key, signingKeyOf, verify } from "../core/signature.ts"
+import { type Key, signingKeyOf, signTask, verify } from "../core/signature.ts"
 import type { Task } from "../core/task.ts"
 
 export interface Permission {
@@ -45,6 +45,20 @@ export function refusalOf(
     default:
       return unreachable(verdict)
   }
+}
+
+/**
+ * For the tasks that a task spawns by its own plan: they carry its authority on, signed with a key of this worker.
+ * @returns undefined when `parent` has none, or there are no keys
+ */
+export function heirSigner(
+  parent: Task,
+  { namespace, keys }: Permission,
+  now: Millis,
+): ((child: Task) => Task) | undefined {
+  const [key] = keys
+  if (!key || verify(parent, namespace, keys, now) !== "valid") return undefined
+  return (child) => signTask(child, namespace, key)
 }
 
 /** What producers are told of it. */

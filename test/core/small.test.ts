@@ -83,6 +83,7 @@ describe("priorities", () => {
 describe("errors", () => {
   test("become the exit codes that scripts know", () => {
     const codes: Record<ErrorCode, number> = {
+      failed: 1,
       usage: 64,
       data: 65,
       missing: 66,

@@ -1,0 +1,200 @@
+/** The client: what `connect` gives, on top of any engine. */
+import { type Config, loadConfig } from "../config.ts"
+import { systemClock, systemRandom } from "../core/clock.ts"
+import { formatDuration, parseDuration } from "../core/duration.ts"
+import { messageOf, TqError } from "../core/errors.ts"
+import { type TaskId, ulids } from "../core/id.ts"
+import { Verbatim } from "../core/json.ts"
+import type { Raw } from "../core/state.ts"
+import { defaultPayloadLimit, type Task as StoredTaskRecord, toRecord } from "../core/task.ts"
+import { viewOf } from "../core/view.ts"
+import type { Engine, StoredTask } from "../engine/engine.ts"
+import { openEngine } from "../engine/open.ts"
+import { signerFrom } from "../keys.ts"
+import { type Drafting, taskFrom } from "../producer/draft.ts"
+import { checkSupport, refuseIfWrong } from "../producer/push.ts"
+import { noSuchTask } from "../waiting/ends.ts"
+import type { Client, Handle, NewTask, PushOptions, Span, TaskInfo, WaitOptions } from "./client.ts"
+import { TaskFailed } from "./errors.ts"
+import { draftOf, inOurWords } from "./push-options.ts"
+import { Waits } from "./waits.ts"
+
+const pushBatch = 500
+/** A timer counts in 31 bits. */
+const longestTimer = 2 ** 31 - 1
+
+export class EngineClient implements Client {
+  readonly #engine: Engine
+  readonly #drafting: Omit<Drafting, "now" | "cwd">
+  readonly #waits: Waits
+  readonly #closed: () => void
+  #isClosed = false
+
+  constructor(engine: Engine, drafting: Omit<Drafting, "now" | "cwd">, closed: () => void) {
+    this.#engine = engine
+    this.#drafting = drafting
+    this.#waits = new Waits(engine)
+    this.#closed = closed
+  }
+
+  /** @param url else that of TQ_URL or tq.toml */
+  static async open(url: string | undefined, closed: () => void = () => undefined): Promise<EngineClient> {
+    if (url === "") throw new TqError("config", "connect: the URL is empty")
+    // As a variable, not as a flag: a program's own text may hold a password.
+    const environment = url === undefined ? process.env : { ...process.env, TQ_URL: url }
+    const config = loadConfig({}, environment, process.cwd(), () => undefined)
+    const durability = config.file("durability")
+    const drafting = draftingBy(config)
+    const engine = await openEngine({
+      url: config.url.value,
+      namespace: config.namespace.value,
+      clock: systemClock,
+      random: systemRandom,
+      patience: 10_000,
+      ...(durability && { durability }),
+    })
+    return new EngineClient(engine, drafting, closed)
+  }
+
+  async push<Output>(name: string, input?: unknown, options: PushOptions = {}): Promise<Handle<Output>> {
+    const [handle] = await this.#push<Output>([this.#taskOf({ name, input, options })])
+    return handle!
+  }
+
+  async pushMany<Output>(tasks: readonly NewTask[]): Promise<Handle<Output>[]> {
+    return this.#push<Output>(tasks.map((task) => this.#taskOf(task)))
+  }
+
+  async #push<Output>(tasks: readonly StoredTaskRecord[]): Promise<Handle<Output>[]> {
+    this.#refuseIfClosed()
+    const handles: Handle<Output>[] = []
+    try {
+      for (const task of tasks) checkSupport(this.#engine, task)
+      for (let at = 0; at < tasks.length; at += pushBatch) {
+        const batch = tasks.slice(at, at + pushBatch)
+        const { results } = await this.#engine.push(batch.map(toRecord))
+        for (const [index, pushed] of results.entries()) {
+          await refuseIfWrong(this.#engine, batch[index]!, pushed)
+          handles.push(this.#handleFor<Output>(pushed.id, pushed.outcome === "duplicate"))
+        }
+      }
+    } catch (error) {
+      throw partOf(handles.length, tasks.length, inOurWords(error))
+    }
+    return handles
+  }
+
+  #taskOf({ name, input, options = {} }: NewTask): StoredTaskRecord {
+    try {
+      const drafting = { ...this.#drafting, now: systemClock.now(), cwd: "/" }
+      return taskFrom(draftOf(name, input, options), drafting)
+    } catch (error) {
+      throw inOurWords(error)
+    }
+  }
+
+  #handleFor<Output>(id: TaskId, isDuplicate: boolean): Handle<Output> {
+    return {
+      id,
+      isDuplicate,
+      result: (options) => this.result(id, options) as Promise<Output>,
+      wait: (options) => this.wait(id, options),
+      get: () => this.get(id),
+      cancel: () => this.cancel(id),
+    }
+  }
+
+  async result(id: TaskId, options: WaitOptions = {}): Promise<unknown> {
+    const { state } = await this.#ended(id, options.timeout)
+    if (state.status === "completed") return parseResult(state.result?.data)
+    const why = state.failures.at(-1)?.message ?? state.reason ?? "it has no result"
+    throw new TaskFailed(id, state.status, state.reason, `task ${id} ${state.status}: ${why}`)
+  }
+
+  async wait(id: TaskId, options: WaitOptions = {}): Promise<TaskInfo> {
+    return infoOf(await this.#ended(id, options.timeout))
+  }
+
+  async #ended(id: TaskId, timeout: Span | undefined): Promise<StoredTask> {
+    this.#refuseIfClosed()
+    const limit = timeout === undefined ? undefined : millisOf(timeout)
+    const ends =
+      limit === undefined ? new AbortController().signal : AbortSignal.timeout(Math.min(limit, longestTimer))
+    const task = await this.#waits.end(id, ends)
+    if (task) return task
+    if (limit !== undefined && ends.aborted)
+      throw new TqError("timeout", `task ${id} has not ended within ${formatDuration(limit)}; it goes on`)
+    throw new TqError("detached", `the client was closed while waiting; task ${id} goes on`)
+  }
+
+  async get(id: TaskId): Promise<TaskInfo | undefined> {
+    this.#refuseIfClosed()
+    const [task] = await this.#engine.get([id])
+    return task && infoOf(task)
+  }
+
+  async cancel(id: TaskId): Promise<boolean> {
+    this.#refuseIfClosed()
+    const { results } = await this.#engine.revise({ ids: [id] }, { kind: "cancel", reason: "cancelled" })
+    const [revised] = results
+    if (revised?.outcome === "unknown") throw noSuchTask(id)
+    return revised?.outcome === "done"
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#closed()
+    this.#waits.close()
+    await this.#engine.close()
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  #refuseIfClosed(): void {
+    if (this.#isClosed) throw new TqError("usage", "the client is closed")
+  }
+}
+
+function draftingBy(config: Config): Omit<Drafting, "now" | "cwd"> {
+  const { keyFile, namespace } = config
+  return {
+    newId: ulids(systemClock, systemRandom),
+    routes: config.file("routes") ?? {},
+    payloadLimit: config.file("payloadLimit") ?? defaultPayloadLimit,
+    environment: {},
+    ...(keyFile.value !== undefined && { sign: signerFrom(keyFile.value, namespace.value) }),
+  }
+}
+
+/** Of many, some may be there already when an error comes. */
+function partOf(pushed: number, all: number, error: unknown): unknown {
+  if (all === 1 || !(error instanceof TqError)) return error
+  return new TqError(error.code, `${messageOf(error)} (the first ${pushed} of ${all} were pushed)`, {
+    cause: error,
+  })
+}
+
+function millisOf(time: Span): number {
+  const millis = typeof time === "number" ? time : parseDuration(time, "timeout")
+  if (millis >= 0) return millis
+  throw new TqError("usage", `timeout: ${time} is no duration`)
+}
+
+/** JSON where it is JSON, else the text: a command or an executable may print anything. */
+function parseResult(data: Raw | undefined): unknown {
+  if (typeof data !== "string") return data
+  try {
+    return JSON.parse(data)
+  } catch {
+    return data
+  }
+}
+
+function infoOf(task: StoredTask): TaskInfo {
+  const view = Object.entries(viewOf(task)).filter(([, value]) => value !== undefined)
+  const plain = view.map(([key, value]) => [key, value instanceof Verbatim ? JSON.parse(value.text) : value])
+  return Object.fromEntries(plain) as TaskInfo
+}
