@@ -6,7 +6,7 @@ import { parseDuration } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
 import { defaultPayloadLimit, type Task } from "../core/task.ts"
 import type { Engine } from "../engine/engine.ts"
-import { openEngine } from "../engine/open.ts"
+import { openConfigured } from "../engine/open.ts"
 import { redactUrl } from "../url.ts"
 import type { ParsedFlags } from "./command.ts"
 import type { globalFlags } from "./globals.ts"
@@ -69,23 +69,17 @@ export class Session {
 
   /** Another connection to the same store; the caller closes it. */
   connect(): Promise<Engine> {
-    const { url, namespace, passwordFile } = this.config
-    if (this.#flags.store !== undefined && !/^amqps?:/i.test(url.value)) {
+    if (this.#flags.store !== undefined && !/^amqps?:/i.test(this.config.url.value)) {
       throw new TqError(
         "unsupported",
         `--store goes with RabbitMQ only: ${this.location} keeps its own states`,
       )
     }
-    const durability = this.config.file("durability")
     const patience = this.#flags["connect-timeout"]
-    return openEngine({
-      url: url.value,
-      namespace: namespace.value,
+    return openConfigured(this.config, {
       clock: this.clock,
       random: this.random,
       patience: patience === undefined ? defaultPatience : parseDuration(patience, "--connect-timeout"),
-      ...(durability && { durability }),
-      ...(passwordFile.value && { passwordFile: passwordFile.value }),
     })
   }
 

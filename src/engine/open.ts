@@ -1,5 +1,6 @@
 /** Maps a URL to its engine. Each engine's code is loaded only when its URL asks for it. */
 import { resolve } from "node:path"
+import type { Config } from "../config.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import { redactUrl } from "../url.ts"
@@ -22,6 +23,22 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
   const engine = await engineFor(options)
   await engine.open()
   return engine
+}
+
+/** Opens the engine that the settings name. */
+export function openConfigured(
+  config: Config,
+  by: Pick<OpenOptions, "clock" | "random" | "patience">,
+): Promise<Engine> {
+  const { url, namespace, passwordFile } = config
+  const durability = config.file("durability")
+  return openEngine({
+    ...by,
+    url: url.value,
+    namespace: namespace.value,
+    ...(durability && { durability }),
+    ...(passwordFile.value && { passwordFile: passwordFile.value }),
+  })
 }
 
 async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {

@@ -103,6 +103,10 @@ export interface Client extends AsyncDisposable {
   get(id: string): Promise<TaskInfo | undefined>
   /** @returns whether it was still live */
   cancel(id: string): Promise<boolean>
+  /** Runs a failed, cancelled or completed task anew. @returns whether its state and its unique key allowed it */
+  retry(id: string): Promise<boolean>
+  /** For a task that somebody else pushed. */
+  handle<Output = unknown>(id: string): Handle<Output>
   /** Lets the program end. Who still waits is told. */
   close(): Promise<void>
 }

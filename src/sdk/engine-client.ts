@@ -1,6 +1,6 @@
 /** The client: what `connect` gives, on top of any engine. */
 import { type Config, loadConfig } from "../config.ts"
-import { systemClock, systemRandom } from "../core/clock.ts"
+import { type Millis, systemClock, systemRandom } from "../core/clock.ts"
 import { formatDuration, parseDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import { type TaskId, ulids } from "../core/id.ts"
@@ -8,11 +8,12 @@ import { Verbatim } from "../core/json.ts"
 import type { Raw } from "../core/state.ts"
 import { defaultPayloadLimit, type Task as StoredTaskRecord, toRecord } from "../core/task.ts"
 import { viewOf } from "../core/view.ts"
-import type { Engine, StoredTask } from "../engine/engine.ts"
-import { openEngine } from "../engine/open.ts"
+import type { Change, Engine, StoredTask } from "../engine/engine.ts"
+import { openConfigured } from "../engine/open.ts"
 import { signerFrom } from "../keys.ts"
 import { type Drafting, taskFrom } from "../producer/draft.ts"
 import { checkSupport, refuseIfWrong } from "../producer/push.ts"
+import { hasPassword } from "../url.ts"
 import { noSuchTask } from "../waiting/ends.ts"
 import type { Client, Handle, NewTask, PushOptions, Span, TaskInfo, WaitOptions } from "./client.ts"
 import { TaskFailed } from "./errors.ts"
@@ -20,6 +21,7 @@ import { draftOf, inOurWords } from "./push-options.ts"
 import { Waits } from "./waits.ts"
 
 const pushBatch = 500
+const patience: Millis = 10_000
 /** A timer counts in 31 bits. */
 const longestTimer = 2 ** 31 - 1
 
@@ -40,19 +42,9 @@ export class EngineClient implements Client {
   /** @param url else that of TQ_URL or tq.toml */
   static async open(url: string | undefined, closed: () => void = () => undefined): Promise<EngineClient> {
     if (url === "") throw new TqError("config", "connect: the URL is empty")
-    // As a variable, not as a flag: a program's own text may hold a password.
-    const environment = url === undefined ? process.env : { ...process.env, TQ_URL: url }
-    const config = loadConfig({}, environment, process.cwd(), () => undefined)
-    const durability = config.file("durability")
+    const config = configFor(url)
     const drafting = draftingBy(config)
-    const engine = await openEngine({
-      url: config.url.value,
-      namespace: config.namespace.value,
-      clock: systemClock,
-      random: systemRandom,
-      patience: 10_000,
-      ...(durability && { durability }),
-    })
+    const engine = await openConfigured(config, { clock: systemClock, random: systemRandom, patience })
     return new EngineClient(engine, drafting, closed)
   }
 
@@ -91,6 +83,10 @@ export class EngineClient implements Client {
     } catch (error) {
       throw inOurWords(error)
     }
+  }
+
+  handle<Output>(id: TaskId): Handle<Output> {
+    return this.#handleFor(id, true)
   }
 
   #handleFor<Output>(id: TaskId, isDuplicate: boolean): Handle<Output> {
@@ -133,9 +129,17 @@ export class EngineClient implements Client {
     return task && infoOf(task)
   }
 
-  async cancel(id: TaskId): Promise<boolean> {
+  cancel(id: TaskId): Promise<boolean> {
+    return this.#revise(id, { kind: "cancel", reason: "cancelled" })
+  }
+
+  retry(id: TaskId): Promise<boolean> {
+    return this.#revise(id, { kind: "retry" })
+  }
+
+  async #revise(id: TaskId, change: Change): Promise<boolean> {
     this.#refuseIfClosed()
-    const { results } = await this.#engine.revise({ ids: [id] }, { kind: "cancel", reason: "cancelled" })
+    const { results } = await this.#engine.revise({ ids: [id] }, change)
     const [revised] = results
     if (revised?.outcome === "unknown") throw noSuchTask(id)
     return revised?.outcome === "done"
@@ -156,6 +160,16 @@ export class EngineClient implements Client {
   #refuseIfClosed(): void {
     if (this.#isClosed) throw new TqError("usage", "the client is closed")
   }
+}
+
+/** The settings that `tq` would find here, with another URL where one is given. */
+function configFor(url: string | undefined): Config {
+  // Given as a variable, not as a flag: a program's own text may hold a password, which then is the one.
+  const environment = url === undefined ? process.env : { ...process.env, TQ_URL: url }
+  const config = loadConfig({}, environment, process.cwd(), () => undefined)
+  return url !== undefined && hasPassword(url)
+    ? { ...config, passwordFile: { value: undefined, origin: "connect" } }
+    : config
 }
 
 function draftingBy(config: Config): Omit<Drafting, "now" | "cwd"> {

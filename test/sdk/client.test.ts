@@ -241,6 +241,10 @@ describe("waiting", () => {
       reason: "cancelled",
       id: later.id,
     })
+    expect(await client.retry(later.id)).toBe(true)
+    expect((await later.get())?.status).toBe("pending")
+    expect(await client.retry(later.id)).toBe(false)
+    expect(await client.handle(later.id).cancel()).toBe(true)
     // To wait is not to judge.
     expect((await later.wait()).status).toBe("cancelled")
   })
@@ -264,7 +268,12 @@ describe("waiting", () => {
     await using box = new Sandbox()
     await using client = await open(box)
     expect(await client.get("nobody")).toBeUndefined()
-    for (const promise of [client.result("nobody"), client.wait("nobody"), client.cancel("nobody")])
+    for (const promise of [
+      client.result("nobody"),
+      client.wait("nobody"),
+      client.cancel("nobody"),
+      client.retry("nobody"),
+    ])
       expect((await refusal(promise)).code).toBe("missing")
     const handle = await client.push("a")
     const waiting = refusal(handle.wait())
