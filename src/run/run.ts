@@ -30,6 +30,9 @@ export interface RunOptions {
   readonly tee?: (stream: "stdout" | "stderr", chunk: Uint8Array) => void
 }
 
+/** How much later than its runs a worker may hear that the machine shuts down. */
+const hearsay: Millis = 200
+
 /** Of stderr, kept with a failure. */
 const stderrTail = 2_000
 
@@ -65,7 +68,10 @@ export class Run {
     this.pid = this.#process.pid
     this.#limit(policy.softTimeout, () => this.#strikeSoftly())
     this.#limit(policy.timeout, () => this.#end("limit"))
-    this.ended = this.#process.ended.then((exit) => this.#ending(exit))
+    this.ended = this.#process.ended.then(async (exit) => {
+      if (this.#mayBeStopping(exit)) await Bun.sleep(hearsay)
+      return this.#ending(exit)
+    })
   }
 
   /** What it wrote since the last call. */
@@ -116,6 +122,12 @@ export class Run {
     this.#stopped ??= why
     this.#process.signal("SIGTERM")
     this.#limit(this.#policy.killAfter, () => this.kill())
+  }
+
+  /** Whoever signalled the run may have signalled the worker too, which has not heard of it yet. */
+  #mayBeStopping(exit: Exit): boolean {
+    const isKnown = this.#stopped !== undefined || this.#softStruck || this.#workerStops
+    return !isKnown && wasSignalled(exit) && exit.signal !== "SIGKILL"
   }
 
   #ending(exit: Exit): Ending {

@@ -67,14 +67,25 @@ describe("a worker that is told to stop", () => {
     expect(await scene.show(id)).toMatchObject({ status: "failed", reason: "worker lost" })
   })
 
-  test.concurrent("together with its runs, as by a machine that shuts down: charges nobody", async () => {
+  test.concurrent.each([
+    ["and its runs a moment later", 30],
+    ["a moment after its runs", -30],
+  ])("as by a machine that shuts down, %s: charges nobody", async (_, lead) => {
     await using scene = new Scene()
     const direct = await scene.push("--", "sleep", "60")
     const shell = await scene.pushShell("sleep 61; exit $?")
     const worker = await scene.worker(["-c", "2"])
     const runs = await waitFor("both run", () => (worker.runs().length >= 3 ? worker.runs() : undefined))
-    worker.signal("SIGTERM")
-    for (const pid of runs) process.kill(pid, "SIGTERM")
+    const tell = {
+      worker: () => worker.signal("SIGTERM"),
+      runs: () => {
+        for (const pid of runs) process.kill(pid, "SIGTERM")
+      },
+    }
+    const [first, second] = lead > 0 ? [tell.worker, tell.runs] : [tell.runs, tell.worker]
+    first()
+    await Bun.sleep(Math.abs(lead))
+    second()
     expect(await worker.exited).toBe(0)
     for (const id of [direct, shell]) {
       expect(await scene.show(id)).toMatchObject({ status: "pending", crashes: 0, failureCount: 0 })
