@@ -8,6 +8,7 @@ import { join } from "node:path"
 import { servers } from "./servers/all.ts"
 import { install } from "./servers/install.ts"
 import type { RunningServer } from "./servers/server.ts"
+import { tools } from "./servers/tools.ts"
 
 const root = join(import.meta.dir, "..")
 const scratch = mkdtempSync(join(tmpdir(), "tq-test-"))
@@ -55,10 +56,10 @@ async function main(selected: string[]): Promise<number> {
   return code !== 0 || tests === 0 || skipped > 0 ? code || 1 : 0
 }
 
-/** Starts the servers that nobody named. @returns what tells the tests where all of them are */
+/** Installs what is missing, and starts the servers that nobody named. @returns what tells the tests where all of them are */
 async function bringUp(): Promise<Record<string, string>> {
   const wanted = servers.filter(({ variable }) => !process.env[variable])
-  await install(wanted.flatMap(({ needs }) => needs))
+  await install([...tools, ...wanted.flatMap(({ needs }) => needs)])
   const urls = wanted.map(async (server) => {
     const folder = join(scratch, server.variable)
     mkdirSync(folder)

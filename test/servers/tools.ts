@@ -1,0 +1,24 @@
+/** Programs that tests call, and that a fresh machine may not have. */
+import type { Need } from "./install.ts"
+
+const everywhere = (program: string): Need => ({
+  program,
+  packages: { "apt-get": program, dnf: program, apk: program, brew: program },
+})
+
+/** Of util-linux, which Debian splits. */
+const ofUtilLinux = (program: string, debian: string): Need => ({
+  program,
+  packages: { "apt-get": debian, dnf: "util-linux", apk: "util-linux-misc", brew: "util-linux" },
+})
+
+export const tools: readonly Need[] = [
+  everywhere("bash"),
+  everywhere("zsh"),
+  everywhere("fish"),
+  everywhere("perl"),
+  { program: "python3", packages: { "apt-get": "python3", dnf: "python3", apk: "python3", brew: "python" } },
+  ofUtilLinux("script", "bsdutils"),
+  ofUtilLinux("setpriv", "util-linux"),
+  ofUtilLinux("prlimit", "util-linux"),
+]
