@@ -28,7 +28,7 @@ import type { TaskId } from "../core/id.ts"
 import type { JsonText } from "../core/json.ts"
 import type { Priority } from "../core/priority.ts"
 import type { Progress, Status, TaskState } from "../core/state.ts"
-import type { TaskRecord } from "../core/task.ts"
+import type { Dependency, TaskRecord } from "../core/task.ts"
 import type { Outcome } from "../core/transition.ts"
 
 /** What an engine may be unable to do. */
@@ -47,6 +47,7 @@ export type Capability =
   | "fence" // a stale settle is refused
   | "crashes" // crash accounting across workers
   | "anyQueue" // claim from `*`
+  | "move" // dump, restore, relocate
 
 export interface Engine {
   readonly kind: "sqlite" | "redis" | "rabbitmq"
@@ -157,6 +158,28 @@ export interface Engine {
    * of callers exactly one gets `fired` or `skipped`. Without tasks it only sets the next tick, and is `skipped`.
    */
   fire(name: string, firing: Firing): Promise<"fired" | "lost" | "skipped">
+
+  /**
+   * All that is in the store, whole, a bounded portion a call until `cursor` is undefined, in an order in which it can be restored.
+   * Of a store in use it is no snapshot.
+   */
+  dump(cursor?: string): Promise<{ readonly items: readonly Item[]; readonly cursor?: string }>
+
+  /**
+   * Puts items in as they were; what was running is pending, as if given back. What is there already stays as it is: a repetition
+   * changes nothing. @returns one for each
+   */
+  restore(items: readonly Item[]): Promise<readonly Restored[]>
+
+  /**
+   * Where the tasks of this store are being moved, or were. From then on pushes, claims and changes other than deletions reject:
+   * with `later` while it goes on, with `config` once it is done. Null opens the store again.
+   */
+  relocate(relocation: Relocation | null): Promise<void>
+  relocation(): Promise<Relocation | undefined>
+
+  /** What an operator should know about this store and its server; what is wrong comes with its remedy. */
+  examine(): Promise<readonly Finding[]>
 }
 
 // ── push ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -388,4 +411,66 @@ export interface Firing {
   readonly tasks: readonly TaskRecord[]
   /** Looks at the tasks of the last tick that fired. `replace` cancels those still live. */
   readonly overlap: Overlap
+}
+
+// ── moving, looking after ───────────────────────────────────────────────────────────────────────────────────────
+
+/** A task with all that hangs on it, but not what it waits for: its parents may come later. */
+export interface WholeTask extends StoredTask {
+  readonly tally?: string
+  /** Given back because nobody may or can run it. */
+  readonly unserved?: true
+  /** Of a waiting task. */
+  readonly wait?: { readonly event: string; readonly key?: string; readonly memo: string }
+  readonly memos: readonly Memo[]
+  /** Of all runs that are kept. */
+  readonly output: readonly Chunk[]
+}
+
+export interface Memo {
+  readonly key: string
+  readonly value: JsonText
+  /** The event that it came from, which its task does not take a second time. */
+  readonly event?: Pick<StoredEvent, "name" | "key" | "at">
+}
+
+export interface StoredEvent extends TaskEvent {
+  readonly at: Millis
+}
+
+/** What a store is made of, as a copy carries it. */
+export type Item =
+  | { readonly kind: "queue"; readonly queue: string; readonly paused: boolean }
+  /** The `nth` of those that are alike in everything, from 1. */
+  | { readonly kind: "event"; readonly event: StoredEvent; readonly nth: number }
+  | { readonly kind: "task"; readonly task: WholeTask }
+  /** After all tasks: what one depends on. A parent once satisfied stays so, whatever a later run of it comes to. */
+  | {
+      readonly kind: "after"
+      readonly id: TaskId
+      readonly parents: readonly (Dependency & { readonly satisfied: boolean })[]
+    }
+  /** After all tasks: which of a serial key's tasks comes first. Without a front, the one pushed first. */
+  | { readonly kind: "serial"; readonly key: string; readonly front?: TaskId }
+  | { readonly kind: "cron"; readonly entry: CronEntry }
+
+export type Restored =
+  | { readonly outcome: "restored" | "present" }
+  | { readonly outcome: "refused"; readonly reason: string }
+
+export interface Relocation {
+  /** A URL for messages, without its password. */
+  readonly to: string
+  readonly isDone: boolean
+}
+
+export interface Finding {
+  /** What was looked at: `version`, `persistence`. */
+  readonly about: string
+  /** `wrong`: tasks may be lost, or do not run. */
+  readonly verdict: "fine" | "doubtful" | "wrong"
+  /** One sentence without a full stop. */
+  readonly text: string
+  /** What to do about it. */
+  readonly remedy?: string
 }

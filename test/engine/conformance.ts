@@ -14,6 +14,7 @@ import { eventRules } from "./conformance/events.ts"
 import { fenceRules } from "./conformance/fence.ts"
 import { followRules } from "./conformance/follow.ts"
 import { lookRules } from "./conformance/look.ts"
+import { moveRules } from "./conformance/move.ts"
 import { processRules } from "./conformance/processes.ts"
 import { pruneRules } from "./conformance/prune.ts"
 import { pushRules } from "./conformance/push.ts"
@@ -53,6 +54,7 @@ const topics = [
   lookRules,
   reviseRules,
   cronRules,
+  moveRules,
   processRules,
   randomRules,
   refusalRules,

@@ -21,6 +21,10 @@ const methods: Partial<Record<keyof Engine, Capability>> = {
   putCron: "cron",
   dueCrons: "cron",
   fire: "cron",
+  dump: "move",
+  restore: "move",
+  relocate: "move",
+  relocation: "move",
 }
 
 const refusal = (capability: Capability) =>
@@ -78,6 +82,7 @@ const nothing: Engine["supports"] = {
   fence: false,
   crashes: false,
   anyQueue: false,
+  move: false,
 }
 
 export const restrictedHarness = (harness: Harness): Harness => ({

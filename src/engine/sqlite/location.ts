@@ -61,8 +61,12 @@ export function prepare(location: Location): boolean {
   }
 }
 
+/** The kind of network file system that a folder is on, if it is on one. */
+export const networkFileSystem = (folder: string): string | undefined =>
+  networkFileSystems.get(statfsSync(folder).type >>> 0)
+
 function refuseNetworkFileSystem(folder: string): void {
-  const kind = networkFileSystems.get(statfsSync(folder).type >>> 0)
+  const kind = networkFileSystem(folder)
   if (!kind) return
   throw new TqError(
     "config",

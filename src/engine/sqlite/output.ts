@@ -65,6 +65,13 @@ export function outputOf(store: Store, id: TaskId, attempt: number | undefined):
     .map(chunkOf)
 }
 
+/** Of all runs, in the order in which they came. */
+export const allOutput = (store: Store, task: number): Chunk[] =>
+  store
+    .sql<ChunkRow>(`SELECT ${chunkColumns} FROM chunk WHERE task = ? ORDER BY rowid`)
+    .all(task)
+    .map(chunkOf)
+
 /** Chunks that came after `cursor`, and the new cursor. */
 export function outputAfter(store: Store, task: number, cursor: number): { chunks: Chunk[]; cursor: number } {
   const rows = store

@@ -147,7 +147,7 @@ function pushWithBookkeeping(store: Store, task: TaskRecord, now: Millis): Pushe
   return { id, outcome: "created", status }
 }
 
-function storeLargeBody(store: Store, seq: number, body: string): void {
+export function storeLargeBody(store: Store, seq: number, body: string): void {
   store.sql("INSERT INTO large_body VALUES (?, ?)").run(seq, body)
 }
 

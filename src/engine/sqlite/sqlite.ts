@@ -20,7 +20,9 @@ import type {
   Demand,
   Engine,
   Firing,
+  Item,
   Note,
+  Relocation,
   Settled,
   Settlement,
   Target,
@@ -32,7 +34,9 @@ import { drainCascades } from "./cascade.ts"
 import { claim, standingOf } from "./claim.ts"
 import { cronEntries, cronEntry, dueCrons, fire, putCron } from "./cron.ts"
 import { Store } from "./database.ts"
+import { dump } from "./dump.ts"
 import { memosOf, sendEvent } from "./event.ts"
+import { examine } from "./examine.ts"
 import { followTask } from "./follow.ts"
 import { forgetLock, isHeld } from "./liveness.ts"
 import { databasePath, isPrivate, locationOf, lockPath } from "./location.ts"
@@ -40,7 +44,9 @@ import { countTasks, getTask, listTasks, queueInfos } from "./look.ts"
 import { outputOf } from "./output.ts"
 import { prune } from "./prune.ts"
 import { pushAll } from "./push.ts"
+import { refuseRelocated, relocate, relocationOf } from "./relocation.ts"
 import { report } from "./report.ts"
+import { restore } from "./restore.ts"
 import { portion, reviseIds, reviseMatching } from "./revise.ts"
 import { settleAll } from "./settle.ts"
 import { hasSweepings, sweep, Watch } from "./sweep.ts"
@@ -73,6 +79,7 @@ export class SqliteEngine implements Engine {
     fence: true,
     crashes: true,
     anyQueue: true,
+    move: true,
   } as const
   readonly cadence = { beat: 5_000, sweep: 1_000 } as const
   readonly location: string
@@ -105,12 +112,15 @@ export class SqliteEngine implements Engine {
   }
 
   async push(tasks: readonly TaskRecord[]) {
-    const results = await this.#write("durable", (now) => pushAll(this.#store, tasks, now))
+    const results = await this.#change((now) => pushAll(this.#store, tasks, now))
     return { results, audiences: audiences(this.#store) }
   }
 
   async claim(worker: WorkerRef, demand: Demand) {
-    return this.#write("lazy", (now) => claim(this.#store, worker, demand, now))
+    return this.#write("lazy", (now) => {
+      refuseRelocated(this.#store)
+      return claim(this.#store, worker, demand, now)
+    })
   }
 
   async settle(worker: WorkerRef, settlements: readonly Settlement[], demand?: Demand) {
@@ -121,7 +131,8 @@ export class SqliteEngine implements Engine {
       const lost = refused
         ? settlements.map(({ outcome }) => outcome.lease)
         : settleAll(this.#store, settlements, now)
-      if (demand && !refused) return { ...claim(this.#store, worker, demand, now), lost }
+      if (demand && !refused && !relocationOf(this.#store))
+        return { ...claim(this.#store, worker, demand, now), lost }
       drainCascades(this.#store, now, portion)
       return { standing, claims: [], lost, now }
     })
@@ -174,7 +185,7 @@ export class SqliteEngine implements Engine {
   }
 
   async send(event: TaskEvent) {
-    return this.#write("durable", (now) => sendEvent(this.#store, event, now))
+    return this.#change((now) => sendEvent(this.#store, event, now))
   }
 
   follow(id: TaskId, options: { readonly output: boolean }, signal: AbortSignal) {
@@ -207,13 +218,14 @@ export class SqliteEngine implements Engine {
 
   async revise(target: Target, change: Change) {
     return this.#write("durable", (now) => {
+      if (change.kind !== "delete") refuseRelocated(this.#store)
       if ("filter" in target) return reviseMatching(this.#store, target, change, now)
       return { results: reviseIds(this.#store, target.ids, change, now) }
     })
   }
 
   async configure(queue: string, { paused }: { readonly paused: boolean }) {
-    await this.#write("durable", () => {
+    await this.#change(() => {
       this.#store
         .sql("INSERT INTO queue VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused")
         .run(queue, paused ? 1 : 0)
@@ -234,7 +246,10 @@ export class SqliteEngine implements Engine {
   }
 
   async putCron(name: string, expected: number | undefined, entry: CronDraft | null) {
-    return this.#write("durable", () => putCron(this.#store, name, expected, entry))
+    return this.#write("durable", () => {
+      if (entry) refuseRelocated(this.#store)
+      return putCron(this.#store, name, expected, entry)
+    })
   }
 
   async dueCrons(limit: number) {
@@ -242,7 +257,35 @@ export class SqliteEngine implements Engine {
   }
 
   async fire(name: string, firing: Firing) {
-    return this.#write("durable", (now) => fire(this.#store, name, firing, now))
+    return this.#change((now) => fire(this.#store, name, firing, now))
+  }
+
+  async dump(cursor?: string) {
+    return this.#store.read(() => dump(this.#store, cursor))
+  }
+
+  async restore(items: readonly Item[]) {
+    return this.#change((now) => items.map((item) => restore(this.#store, item, now)))
+  }
+
+  async relocate(relocation: Relocation | null) {
+    await this.#write("durable", () => relocate(this.#store, relocation))
+  }
+
+  async relocation() {
+    return this.#store.read(() => relocationOf(this.#store))
+  }
+
+  async examine() {
+    return examine(this.#store)
+  }
+
+  /** A durable write that a store on the move refuses. */
+  #change<T>(work: (now: Millis) => T): Promise<T> {
+    return this.#write("durable", (now) => {
+      refuseRelocated(this.#store)
+      return work(now)
+    })
   }
 
   #write<T>(durability: "durable" | "lazy", work: (now: Millis) => T): Promise<T> {

@@ -9,7 +9,7 @@ const pick = fc.nat(1_000)
 const steps = fc.integer({ min: 1, max: 4 })
 const rarely = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 2 })
 
-const operation = fc.oneof(
+export const operation = fc.oneof(
   {
     weight: 6,
     arbitrary: fc.record({

@@ -42,6 +42,12 @@ const needing: Partial<Record<Capability, Calls>> = {
       return worker.settle(waiting(await worker.take(), "dawn"))
     },
   },
+  move: {
+    dump: ({ engine }) => engine.dump(),
+    restore: ({ engine }) => engine.restore([]),
+    relocate: ({ engine }) => engine.relocate(null),
+    relocation: ({ engine }) => engine.relocation(),
+  },
   cron: {
     crons: ({ engine }) => engine.crons(),
     cron: ({ engine }) => engine.cron("x"),

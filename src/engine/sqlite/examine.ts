@@ -1,0 +1,124 @@
+/** What an operator should know of a SQLite store: its file, its folder, its library, what in it cannot be read. */
+import { statfsSync, statSync } from "node:fs"
+import { dirname } from "node:path"
+import type { Finding } from "../engine.ts"
+import type { Store } from "./database.ts"
+import { isPrivate, networkFileSystem } from "./location.ts"
+
+export async function examine(store: Store): Promise<Finding[]> {
+  return store.read(() => [
+    library(store),
+    fileSystem(store),
+    permissions(store),
+    log(store),
+    integrity(store),
+    records(store),
+  ])
+}
+
+/** With two or more connections, resetting the log can corrupt the file (https://sqlite.org/releaselog/3_51_3.html). */
+function library(store: Store): Finding {
+  const { version } = store.sql<{ version: string }>("SELECT sqlite_version() AS version").get()!
+  const about = "version"
+  const text = `SQLite ${version}`
+  if (!resetsLogBadly(version)) return { about, verdict: "fine", text }
+  return {
+    about,
+    verdict: "wrong",
+    text: `${text} may damage the store when two processes use it`,
+    remedy: "update the system's SQLite to 3.51.3, 3.50.7 or 3.44.6",
+  }
+}
+
+function resetsLogBadly(version: string): boolean {
+  const [major = 0, minor = 0, patch = 0] = version.split(".").map(Number)
+  if (major !== 3 || minor < 7 || minor > 51) return false
+  const fixed: Readonly<Record<number, number>> = { 44: 6, 50: 7, 51: 3 }
+  return patch < (fixed[minor] ?? Number.POSITIVE_INFINITY)
+}
+
+/** Room for less than this is soon used up. */
+const littleRoom = 256 << 20
+
+function fileSystem({ location }: Store): Finding {
+  const about = "file system"
+  const folder = dirname(location.database)
+  const network = networkFileSystem(folder)
+  if (network) {
+    return {
+      about,
+      verdict: "wrong",
+      text: `${folder} is on ${network}, where SQLite's locks cannot be trusted`,
+      remedy: "move the store to a local folder, or use redis:// across machines",
+    }
+  }
+  const { bavail, bsize } = statfsSync(folder)
+  const room = bavail * bsize
+  const text = `${mebibytes(room)} free in ${folder}`
+  return room >= littleRoom
+    ? { about, verdict: "fine", text }
+    : { about, verdict: "doubtful", text, remedy: "make room: a full disk stops pushes and workers" }
+}
+
+function permissions({ location }: Store): Finding {
+  const about = "permissions"
+  const mode = (path: string) => (statSync(path).mode & 0o777).toString(8).padStart(4, "0")
+  const { database } = location
+  const text = `${database} has mode ${mode(database)}`
+  if (!isPrivate(location)) {
+    return {
+      about,
+      verdict: "doubtful",
+      text: `${text}: others can write to it, so workers run no commands from it`,
+      remedy: `chmod go-w ${database}`,
+    }
+  }
+  return { about, verdict: "fine", text }
+}
+
+/** A log this long is written back no more: some reader has held its snapshot for long. */
+const longLog = 256 << 20
+
+function log({ location }: Store): Finding {
+  const about = "write-ahead log"
+  const size = statSync(`${location.database}-wal`, { throwIfNoEntry: false })?.size ?? 0
+  const text = `${mebibytes(size)} beside ${mebibytes(statSync(location.database).size)}`
+  if (size < longLog) return { about, verdict: "fine", text }
+  return {
+    about,
+    verdict: "doubtful",
+    text: `${text}: it is not written back`,
+    remedy: "end the process that has been reading the store for long",
+  }
+}
+
+function integrity(store: Store): Finding {
+  const about = "integrity"
+  const row = store.sql<{ quick_check: string }>("PRAGMA quick_check(1)").get()
+  if (row?.quick_check === "ok") return { about, verdict: "fine", text: "quick check passed" }
+  return {
+    about,
+    verdict: "wrong",
+    text: `the file is damaged: ${row?.quick_check}`,
+    remedy: "stop the workers, tq export what can be read, and import it into a new store",
+  }
+}
+
+function records(store: Store): Finding {
+  const about = "records"
+  const { n } = store
+    .sql<{ n: number }>(
+      `SELECT count(*) AS n FROM extra INDEXED BY extra_dead JOIN task USING (seq)
+       WHERE is_dead = 1 AND reason = 'quarantined'`,
+    )
+    .get()!
+  if (n === 0) return { about, verdict: "fine", text: "none in quarantine" }
+  return {
+    about,
+    verdict: "doubtful",
+    text: `${n} in quarantine: they cannot be read`,
+    remedy: "tq dead list shows them; retry them with the tq that wrote them, or tq dead purge",
+  }
+}
+
+const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
