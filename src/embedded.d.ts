@@ -33,3 +33,8 @@ declare module "*.fish" {
   const text: string
   export default text
 }
+
+declare module "*.txt" {
+  const text: string
+  export default text
+}
