@@ -35,6 +35,10 @@ export const verbs: Readonly<Record<string, Verb>> = {
     ...verb("the waiting worker of tq bench", () => import("./bench-pickup.ts")),
     hidden: true,
   },
+  runner: {
+    ...verb("runs handler files for tq work", () => import("./runner.ts")),
+    hidden: true,
+  },
   gc: verb("forget what the retention no longer covers", () => import("./gc.ts")),
   init: verb("write a starter tq.toml, or systemd units", () => import("./init.ts")),
   config: verb("show every setting and where it comes from", () => import("./config.ts")),

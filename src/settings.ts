@@ -4,6 +4,7 @@ import { TqError } from "./core/errors.ts"
 import { isObject, isStringArray } from "./core/json.ts"
 import { isQueueName } from "./core/name.ts"
 import { nearest } from "./core/nearest.ts"
+import { trySize } from "./core/size.ts"
 import { payloadCeiling } from "./core/task.ts"
 
 /** `[queues.NAME]` */
@@ -93,14 +94,8 @@ const duration: Reader<number> = (value, where) => {
   return millis ?? where.refuse('must be a duration: "30s", "7d"')
 }
 
-const sizeUnits: Readonly<Record<string, number>> = { B: 1, KiB: 1 << 10, MiB: 1 << 20, GiB: 1 << 30 }
-
-const size: Reader<number> = (value, where) => {
-  const match = /^(\d+) ?(B|KiB|MiB|GiB)?$/.exec(String(value))
-  return match
-    ? Number(match[1]) * sizeUnits[match[2] ?? "B"]!
-    : where.refuse('must be a size: "512KiB", "2GiB"')
-}
+const size: Reader<number> = (value, where) =>
+  trySize(String(value)) ?? where.refuse('must be a size: "512KiB", "2GiB"')
 
 const payloadLimit: Reader<number> = (value, where) => {
   const bytes = size(value, where)

@@ -19,13 +19,13 @@ export class RunLog {
   }
 
   add(stream: Stream, chunk: Uint8Array): void {
-    let log = this.#streams.get(stream)
-    if (!log) {
-      log = new StreamLog(stream)
-      this.#streams.set(stream, log)
-    }
-    log.add(chunk)
+    this.#of(stream).add(chunk)
     this.#tell()
+  }
+
+  /** Somebody else has left out so many bytes of the middle. */
+  skip(stream: Stream, bytes: number): void {
+    this.#of(stream).skip(bytes)
   }
 
   /** What has come since the last call. */
@@ -40,6 +40,15 @@ export class RunLog {
     if (output.length > 0) this.#tell()
   }
 
+  #of(stream: Stream): StreamLog {
+    let log = this.#streams.get(stream)
+    if (!log) {
+      log = new StreamLog(stream)
+      this.#streams.set(stream, log)
+    }
+    return log
+  }
+
   #tell(): void {
     if (this.#isReady) return
     this.#isReady = true
@@ -50,6 +59,7 @@ export class RunLog {
 /** One stream: what is not taken yet of its first 64 KiB, and the last 64 KiB of what came after those. */
 class StreamLog {
   readonly #stream: Stream
+  #headLimit = keep
   #head = new Head(keep)
   #tail = new Tail(keep)
   /** Bytes of the head that were taken. */
@@ -69,13 +79,23 @@ class StreamLog {
     if (rest.byteLength > 0) this.#tail.add(rest)
   }
 
+  /** The head ends here. What is not taken yet of the tail lies before the gap now, and is left out too. */
+  skip(bytes: number): void {
+    const head = this.#head.bytes()
+    this.#headLimit = this.#taken + head.byteLength
+    this.#head = new Head(head.byteLength)
+    this.#head.add(head)
+    this.#tail = new Tail(keep)
+    this.#length += bytes
+  }
+
   take(): Output[] {
     const stream = this.#stream
     const pieces: Output[] = []
     if (this.#head.length > 0) {
       pieces.push({ kind: "output", stream, offset: this.#taken, data: this.#head.bytes() })
       this.#taken += this.#head.length
-      this.#head = new Head(keep - this.#taken)
+      this.#head = new Head(this.#headLimit - this.#taken)
     }
     if (this.#tail.length > 0) {
       const data = this.#tail.bytes()
@@ -92,10 +112,10 @@ class StreamLog {
   }
 
   giveBack({ offset, data }: Output): void {
-    if (offset < keep) {
+    if (offset < this.#headLimit) {
       const newer = this.#head.bytes()
       this.#taken = offset
-      this.#head = new Head(keep - offset)
+      this.#head = new Head(this.#headLimit - offset)
       this.#head.add(data)
       this.#head.add(newer)
       return

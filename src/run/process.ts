@@ -3,6 +3,7 @@
  * status: a grandchild that keeps the pipes open delays nobody for more than two seconds.
  */
 import type { Millis } from "../core/clock.ts"
+import { Drain } from "./drain.ts"
 import { closeEnd, openPipe, type Pipe } from "./pipe.ts"
 
 export interface ProcessSpec {
@@ -97,43 +98,6 @@ async function end(child: ReturnType<typeof spawnWith>, drains: readonly Drain[]
 /** Bun gives a number for signals it has no name for (real-time ones). */
 const nameOf = (signal: NodeJS.Signals | number | null): string | null =>
   typeof signal === "number" ? `SIG${signal}` : signal
-
-/** Reads one stream to its end. */
-class Drain {
-  isDone = false
-  readonly done: Promise<void>
-  readonly #reader: { read(): Promise<{ done: boolean; value?: Uint8Array }>; cancel(): Promise<void> }
-  readonly #descriptor: number | undefined
-
-  constructor(
-    stream: ReadableStream<Uint8Array>,
-    descriptor: number | undefined,
-    sink: (chunk: Uint8Array) => void,
-  ) {
-    this.#reader = stream.getReader() as never
-    this.#descriptor = descriptor
-    this.done = this.#run(sink)
-  }
-
-  async #run(sink: (chunk: Uint8Array) => void): Promise<void> {
-    try {
-      for (;;) {
-        const { done, value } = await this.#reader.read()
-        if (done) break
-        if (value) sink(value)
-      }
-    } catch {
-      // Given up, or the pipe broke: what came through counts.
-    }
-    this.isDone = true
-    if (this.#descriptor !== undefined) closeEnd(this.#descriptor)
-  }
-
-  /** Ends a read that is still waiting; `#run` then closes the pipe. */
-  giveUp(): void {
-    if (!this.isDone) void this.#reader.cancel().catch(() => undefined)
-  }
-}
 
 export function signalGroup(group: number, signal: NodeJS.Signals): void {
   try {

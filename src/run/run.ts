@@ -14,6 +14,7 @@ import { rawOf } from "../core/json.ts"
 import type { Result } from "../core/state.ts"
 import type { Ending, FailureReport, RunPolicy } from "../core/transition.ts"
 import type { Output } from "../engine/engine.ts"
+import type { Execution } from "./execution.ts"
 import { RunLog } from "./log.ts"
 import { type Exit, type ProcessSpec, type RunningProcess, startProcess } from "./process.ts"
 import { Window } from "./window.ts"
@@ -36,7 +37,7 @@ const hearsay: Millis = 200
 /** Of stderr, kept with a failure. */
 const stderrTail = 2_000
 
-export class Run {
+export class Run implements Execution {
   readonly claim: Claim
   readonly pid: number
   readonly ended: Promise<Ending>

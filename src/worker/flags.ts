@@ -7,9 +7,26 @@ export const workFlags = {
     description: "queues in order of preference; Q:3 weighs, * is all",
   },
   concurrency: { type: "string", alias: "c", value: "N", description: "tasks at once (default: cores)" },
+  processes: {
+    type: "string",
+    value: "N",
+    description: "runner processes for handler files, and for each --runner (default 1)",
+  },
+  runner: {
+    type: "string",
+    multiple: true,
+    value: "CMD",
+    description: "a program that speaks the runner protocol and runs tasks",
+  },
   exec: { type: "string", value: "CMD", description: "run this for a task of any name; needs -q" },
   "until-empty": { type: "boolean", description: "end when nothing is left; exit 1 if a task it ran failed" },
-  "max-tasks": { type: "string", value: "N", description: "end after so many runs" },
+  "max-tasks": {
+    type: "string",
+    value: "N",
+    description: "replace a runner after so many tasks; without runners, end after so many",
+  },
+  "max-rss": { type: "string", value: "SIZE", description: "replace a runner that uses more memory: 512MiB" },
+  watch: { type: "boolean", description: "load handlers anew when their files change" },
   grace: { type: "string", value: "DUR", description: "given to running tasks at a stop, default 25s" },
   "allow-commands": {
     type: "boolean",

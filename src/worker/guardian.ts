@@ -3,7 +3,6 @@
  * groups, and kills them at the end of file. A worker killed with -9 cannot do that itself.
  */
 import type { Subprocess } from "bun"
-import type { Lease } from "../core/claim.ts"
 import type { Clock, Millis } from "../core/clock.ts"
 import { messageOf } from "../core/errors.ts"
 import script from "./guardian.sh" with { type: "text" }
@@ -14,6 +13,12 @@ export interface GuardianOptions {
   readonly folder: string | undefined
   readonly clock: Clock
   readonly remark: (message: string) => void
+}
+
+/** A run with its lease, or a runner. */
+export interface Guarded {
+  readonly id: string
+  readonly epoch: number
 }
 
 /** Between two starts, where the first guardian did not last. */
@@ -38,25 +43,25 @@ export class Guardian {
   }
 
   /** Before the spawn, so that there is no moment at which the child is nobody's. */
-  starting(lease: Lease): void {
-    this.#tell(`+ ${runOf(lease)}\n`)
+  starting(run: Guarded): void {
+    this.#tell(`+ ${keyOf(run)}\n`)
   }
 
-  started(lease: Lease, group: number): void {
-    this.#running.set(runOf(lease), group)
-    this.#tell(`= ${runOf(lease)} ${group}\n`)
+  started(run: Guarded, group: number): void {
+    this.#running.set(keyOf(run), group)
+    this.#tell(`= ${keyOf(run)} ${group}\n`)
   }
 
-  ended(lease: Lease): void {
-    this.#running.delete(runOf(lease))
-    this.#endings += `- ${runOf(lease)}\n`
+  ended(run: Guarded): void {
+    this.#running.delete(keyOf(run))
+    this.#endings += `- ${keyOf(run)}\n`
     this.#tellTimer ??= setTimeout(() => this.#tell(""), tellWithin)
   }
 
   /** Ends the guardian with nothing left to guard. */
   async close(): Promise<void> {
     this.#isClosed = true
-    clearTimeout(this.#tellTimer)
+    this.#tell("")
     clearTimeout(this.#startTimer)
     await this.#shell?.stdin.end()
     await this.#shell?.exited
@@ -109,5 +114,5 @@ export class Guardian {
   }
 }
 
-/** As the guardian knows a run: TASK#EPOCH. */
-const runOf = ({ id, epoch }: Lease): string => `${id}#${epoch}`
+/** As the guardian knows it: TASK#EPOCH. */
+const keyOf = ({ id, epoch }: Guarded): string => `${id}#${epoch}`

@@ -11,6 +11,8 @@ export interface HeartbeatOptions {
   readonly clock: Clock
   readonly info: () => WorkerInfo
   readonly leases: () => readonly Lease[]
+  /** Of those, the ones claimed ahead that run by now. */
+  readonly started: () => readonly Lease[]
   /** Leases that are no longer ours. */
   readonly lost: (leases: readonly Lease[]) => void
   readonly drain: () => void
@@ -95,12 +97,12 @@ export class Heartbeat {
   }
 
   async #beat(): Promise<void> {
-    const { link, info, leases } = this.#options
+    const { link, info, leases, started } = this.#options
     const resync = this.#resync ? { resync: leases() } : undefined
     this.#resync = false
     let beat: Beat
     try {
-      beat = await link.engine.beat(info(), resync)
+      beat = await link.engine.beat(info(), { started: started(), ...resync })
     } catch (error) {
       if (resync) this.#resync = true
       throw error

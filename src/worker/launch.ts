@@ -1,4 +1,4 @@
-/** From a claim to a running process, or to the reason why there is none. */
+/** From a claim to a running process or the runner that is to do it, or to the reason why there is neither. */
 import type { Claim } from "../core/claim.ts"
 import type { Clock, Millis } from "../core/clock.ts"
 import { messageOf } from "../core/errors.ts"
@@ -10,6 +10,8 @@ import { runEnvironment } from "../run/environment.ts"
 import type { ProcessSpec, Sink } from "../run/process.ts"
 import { locateProgram } from "../run/program.ts"
 import { Run } from "../run/run.ts"
+import type { Pool } from "../run/runner/pool.ts"
+import type { Handler } from "./crew.ts"
 import type { Guardian } from "./guardian.ts"
 import { type Permission, type Refusal, refusalOf } from "./permission.ts"
 
@@ -17,6 +19,9 @@ import { type Permission, type Refusal, refusalOf } from "./permission.ts"
 export interface Repertoire {
   /** Task name → argv of its executable. */
   readonly executables: ReadonlyMap<string, readonly string[]>
+  /** Task name → the runners that have its handler. */
+  readonly handlers: ReadonlyMap<string, Handler>
+  readonly pools: readonly Pool[]
   /** `--exec`: runs whatever has no executable of its own. */
   readonly fallback?: readonly string[]
   readonly permission: Permission
@@ -38,6 +43,10 @@ export type Launched =
   /** Nobody has looked lately whether its directory answers. */
   | { readonly kind: "unseen"; readonly directory: string }
   | { readonly kind: "running"; readonly run: Run; readonly policy: RunPolicy }
+  /** For a runner. */
+  | { readonly kind: "handled"; readonly pool: Pool; readonly task: Task; readonly policy: RunPolicy }
+  /** It needs a process of its own, and there is no slot for one. */
+  | { readonly kind: "full" }
   /** The record makes no sense to this tq. */
   | { readonly kind: "unreadable"; readonly message: string }
   /** Not permitted here, or nothing here to run it with. */
@@ -54,11 +63,15 @@ export type Launched =
   /** The machine has no more processes or files. */
   | { readonly kind: "exhausted"; readonly code: string }
 
-/** Never throws: a task that cannot be started must not take the worker with it. */
+/**
+ * Never throws: a task that cannot be started must not take the worker with it.
+ * @param mayStart whether there is a slot for another process
+ */
 export function launch(
   claim: Claim,
   repertoire: Repertoire,
   options: LaunchOptions,
+  mayStart: boolean,
   outputReady: () => void,
 ): Launched {
   let task: Task
@@ -67,9 +80,12 @@ export function launch(
   } catch (error) {
     return { kind: "unreadable", message: messageOf(error) }
   }
-  const policy = policyOf(task)
+  const handler = task.command ? undefined : repertoire.handlers.get(task.name)
+  const policy = policyOf(task, handler?.settings)
   const refusal = refusalOf(task, repertoire.permission, options.clock.now())
   if (refusal) return afterRefusal(refusal, task, policy)
+  if (handler) return handled(handler, task, policy)
+  if (!mayStart) return { kind: "full" }
   const argv = argvFor(task, repertoire)
   if (typeof argv === "string") return { kind: "unserved", message: argv, task, policy }
   const cwd = task.command?.cwd ?? workingDirectory()
@@ -84,6 +100,11 @@ export function launch(
     return afterError(error, task, policy)
   }
 }
+
+const handled = ({ pool }: Handler, task: Task, policy: RunPolicy): Launched =>
+  pool.isDown
+    ? { kind: "unserved", message: `the runner of ${task.name} does not come up`, task, policy }
+    : { kind: "handled", pool, task, policy }
 
 const afterRefusal = ({ kind, message }: Refusal, task: Task, policy: RunPolicy): Launched =>
   kind === "forged"

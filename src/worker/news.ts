@@ -4,14 +4,14 @@ import type { Millis } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import type { Progress } from "../core/state.ts"
 import type { Note, Output } from "../engine/engine.ts"
-import type { Run } from "../run/run.ts"
+import type { Execution } from "../run/execution.ts"
 import type { Link } from "./link.ts"
 
 /** How often. */
 const every: Millis = 100
 
 interface Source {
-  readonly run: Run
+  readonly run: Execution
   progress?: Progress
   /** A report under way. */
   telling?: Promise<void>
@@ -20,8 +20,8 @@ interface Source {
 export class News {
   readonly #link: Link
   readonly #lost: (lease: Lease) => void
-  readonly #sources = new Map<Run, Source>()
-  readonly #fresh = new Set<Run>()
+  readonly #sources = new Map<Execution, Source>()
+  readonly #fresh = new Set<Execution>()
   #timer: Timer | undefined
 
   constructor(link: Link, lost: (lease: Lease) => void) {
@@ -30,19 +30,24 @@ export class News {
   }
 
   /** The run has something to tell. */
-  of(run: Run): void {
+  of(run: Execution): void {
     this.#source(run)
     this.#fresh.add(run)
     this.#timer ??= setTimeout(() => void this.#tellAll(), every)
   }
 
-  progress(run: Run, progress: Progress): void {
+  progress(run: Execution, progress: Progress): void {
     this.#source(run).progress = progress
     this.of(run)
   }
 
+  /** Whether there is or was something to tell of it. */
+  has(run: Execution): boolean {
+    return this.#sources.has(run)
+  }
+
   /** The run has ended. @returns what was not told of it, to go with its end */
-  async last(run: Run): Promise<Output[]> {
+  async last(run: Execution): Promise<Output[]> {
     // A report that comes after the end would be refused, and what it carries lost.
     await this.#sources.get(run)?.telling
     this.#fresh.delete(run)
@@ -50,7 +55,7 @@ export class News {
     return run.takeOutput()
   }
 
-  #source(run: Run): Source {
+  #source(run: Execution): Source {
     let source = this.#sources.get(run)
     if (!source) {
       source = { run }

@@ -18,14 +18,21 @@ import { failpoint } from "../failpoint.ts"
 import type { Link } from "./link.ts"
 import { orderOf, type ServedQueue } from "./serving.ts"
 
+export interface Room {
+  readonly starting: number
+  /** Not less than `starting`: the rest is claimed ahead. */
+  readonly limit: number
+}
+
 export interface PumpOptions {
   readonly link: Link
   readonly clock: Clock
   readonly random: Random
   readonly queues: () => readonly ServedQueue[]
-  /** How many more tasks could start now; 0 while the worker stops, drains or rests. */
-  readonly freeSlots: () => number
-  readonly start: (claim: Claim) => void
+  /** How many more tasks could start now, and how many are wanted in all; 0 while the worker stops, drains or rests. */
+  readonly room: () => Room
+  /** @param isAhead claimed ahead of free slots */
+  readonly start: (claim: Claim, isAhead: boolean) => void
   /** An end was accepted by the store. */
   readonly settled: (settlement: Settlement) => void
   /** It was refused: the lease was gone. */
@@ -40,6 +47,7 @@ export interface PumpOptions {
   readonly trouble: (message: string | undefined) => void
 }
 
+const noRoom: Room = { starting: 0, limit: 0 }
 /** Bodies claimed at once. */
 const claimBytes = 32 << 20
 /** Outcomes written at once. */
@@ -154,8 +162,8 @@ export class Pump {
       if (this.#mustResync) await this.#endure(new TqError("unreachable", "the store does not answer"))
       return
     }
-    const free = this.#isClosed ? 0 : this.#options.freeSlots()
-    const wantsWork = free > 0
+    const room = this.#isClosed ? noRoom : this.#options.room()
+    const wantsWork = room.limit > 0
     if (wantsWork && this.#armed && !this.#armed.forWork) this.#armed.abort.abort()
     if (this.#outbox.length === 0 && !(wantsWork && this.#hungry)) {
       await this.#rest()
@@ -164,7 +172,7 @@ export class Pump {
     this.#underWay = this.#outbox.splice(0, settleBatch)
     let reply: Settled
     try {
-      reply = await this.#exchange(this.#underWay, free)
+      reply = await this.#exchange(this.#underWay, room)
     } catch (error) {
       this.#outbox.unshift(...this.#underWay)
       this.#underWay = []
@@ -175,24 +183,24 @@ export class Pump {
     this.#troubledSince = undefined
     const settled = this.#underWay
     this.#underWay = []
-    this.#heed(reply, settled, free)
+    this.#heed(reply, settled, room)
   }
 
   /** Rejects too when the call is abandoned. */
-  async #exchange(batch: readonly Settlement[], free: number): Promise<Settled> {
+  async #exchange(batch: readonly Settlement[], room: Room): Promise<Settled> {
     const abandoned = Promise.withResolvers<never>()
     this.#abandon = () =>
       abandoned.reject(new TqError("unreachable", "the connection to the store was replaced"))
     try {
-      return await Promise.race([this.#call(batch, free), abandoned.promise])
+      return await Promise.race([this.#call(batch, room), abandoned.promise])
     } finally {
       this.#abandon = undefined
     }
   }
 
-  async #call(batch: readonly Settlement[], free: number): Promise<Settled> {
+  async #call(batch: readonly Settlement[], room: Room): Promise<Settled> {
     const { engine, ref } = this.#options.link
-    const demand = free > 0 ? this.#demand(free) : undefined
+    const demand = room.limit > 0 ? this.#demand(room) : undefined
     if (batch.length > 0 || !demand) {
       failpoint("before-settle")
       const settled = await engine.settle(ref, batch, demand)
@@ -216,17 +224,12 @@ export class Pump {
     await Bun.sleep(250 + 750 * this.#options.random())
   }
 
-  #demand(free: number): Demand {
+  #demand({ starting, limit }: Room): Demand {
     const names = orderOf(this.#options.queues(), this.#options.random)
-    return {
-      queues: names.map((name) => ({ name, limit: free })),
-      limit: free,
-      starting: free,
-      bytes: claimBytes,
-    }
+    return { queues: names.map((name) => ({ name, limit })), limit, starting, bytes: claimBytes }
   }
 
-  #heed(reply: Settled, batch: readonly Settlement[], free: number): void {
+  #heed(reply: Settled, batch: readonly Settlement[], { starting, limit }: Room): void {
     const lost = new Set(reply.lost)
     for (const settlement of batch) {
       const { lease } = settlement.outcome
@@ -239,13 +242,13 @@ export class Pump {
       this.#options.fenced()
       return
     }
-    if (free > 0) {
+    if (limit > 0) {
       this.#dueAt = reply.wakeIn === undefined ? undefined : this.#options.clock.mono() + reply.wakeIn
       this.#hungry = reply.claims.length > 0 || reply.wakeIn === 0
       this.foundNothing = reply.claims.length === 0 && reply.wakeIn !== 0
     }
     if (reply.claims.length > 0) failpoint("after-claim")
-    for (const claim of reply.claims) this.#options.start(claim)
+    for (const [index, claim] of reply.claims.entries()) this.#options.start(claim, index >= starting)
   }
 
   async #rest(): Promise<void> {
@@ -267,7 +270,7 @@ export class Pump {
   async #listen(): Promise<void> {
     let pause = 1
     while (!this.#isClosed) {
-      const forWork = this.#options.freeSlots() > 0
+      const forWork = this.#options.room().limit > 0
       const abort = new AbortController()
       this.#armed = { forWork, abort }
       const wake = await this.#wait(forWork, abort.signal)

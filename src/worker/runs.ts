@@ -17,11 +17,15 @@ import {
 import type { Output, Settlement } from "../engine/engine.ts"
 import { failpoint } from "../failpoint.ts"
 import { Directories } from "../run/directories.ts"
+import type { Execution } from "../run/execution.ts"
 import type { Run } from "../run/run.ts"
+import { Job, type JobListener } from "../run/runner/job.ts"
+import type { Pool } from "../run/runner/pool.ts"
 import { type Launched, type LaunchOptions, launch, type Repertoire } from "./launch.ts"
 import type { Link } from "./link.ts"
 import { Neighbours } from "./neighbours.ts"
 import { News } from "./news.ts"
+import { Pace } from "./pace.ts"
 import type { Slots } from "./slots.ts"
 import type { Talk } from "./talk.ts"
 
@@ -48,29 +52,49 @@ interface InFlight {
   isLost: boolean
 }
 
-export class Runs {
+/** Claims ahead of free slots, for fast runs, and as a multiple of the slots. */
+const ahead = 4
+/** What was claimed ahead and did not begin between two looks goes back: another worker may have a free slot. */
+const lookEvery: Millis = 250
+
+export class Runs implements JobListener {
   readonly #options: RunsOptions
   /** By task and epoch: a cancelled task may be back before its old run is dead. */
   readonly #inFlight = new Map<string, InFlight>()
+  /** What runners have or are to have. */
+  readonly #jobs = new Set<Job>()
   /** Claims of which it is not known yet whether they can start here, or who else could start them. */
   readonly #undecided = new Map<string, Lease>()
+  /** Claimed ahead, for processes of their own. */
+  #held: Claim[] = []
   readonly #launchOptions: LaunchOptions
   readonly #news: News
   readonly #neighbours: Neighbours
+  readonly #pace = new Pace()
   #repertoire: Repertoire
+  /** Those of the repertoire, and of former ones that still have jobs. */
+  #pools: readonly Pool[]
   #isStopping = false
+  #aheadTimer: Timer | undefined
   #changed = Promise.withResolvers<void>()
 
   constructor(options: RunsOptions) {
     this.#options = options
     this.#repertoire = options.repertoire
+    this.#pools = options.repertoire.pools
     this.#launchOptions = { ...options, directories: new Directories(options.clock) }
     this.#news = new News(options.link, (lease) => this.lose([lease]))
     this.#neighbours = new Neighbours(options.link, options.clock)
   }
 
+  /** Claims taken and not submitted. */
   get size(): number {
-    return this.#inFlight.size + this.#undecided.size
+    return this.#inFlight.size + this.#undecided.size + this.#jobs.size + this.#held.length
+  }
+
+  /** Those that run. */
+  get running(): number {
+    return this.#inFlight.size + this.#undecided.size + this.#begun
   }
 
   /** How many have not started a process yet, and may. */
@@ -79,19 +103,68 @@ export class Runs {
   }
 
   get leases(): Lease[] {
-    return [...[...this.#inFlight.values()].map(({ run }) => run.claim.lease), ...this.#undecided.values()]
+    return [
+      ...[...this.#inFlight.values()].map(({ run }) => run.claim.lease),
+      ...this.#undecided.values(),
+      ...[...this.#jobs, ...this.#held.map((claim) => ({ claim }))].map(({ claim }) => claim.lease),
+    ]
+  }
+
+  /** Claimed ahead, and running by now: the store has to hear of it. */
+  get startedLate(): Lease[] {
+    return [...this.#jobs]
+      .filter(({ isAhead, startedAt }) => isAhead && startedAt !== undefined)
+      .map(({ claim }) => claim.lease)
+  }
+
+  get #begun(): number {
+    let begun = 0
+    for (const pool of this.#pools) begun += pool.begun
+    return begun
+  }
+
+  /** How many more may begin now. */
+  get freeSlots(): number {
+    return this.#options.slots.free(this.running)
+  }
+
+  /** How many tasks this worker wants: to begin at once, and in all. */
+  room(): { readonly starting: number; readonly limit: number } {
+    const { slots } = this.#options
+    let waiting = this.#held.length
+    let blocked = 0
+    for (const pool of this.#pools) {
+      waiting += pool.waiting
+      blocked += pool.blocked
+    }
+    const allowance = ahead * slots.concurrency
+    const taken = this.running + waiting - Math.min(blocked, allowance)
+    const starting = slots.free(taken)
+    return { starting, limit: this.#pace.isFast ? slots.free(taken - allowance) : starting }
   }
 
   use(repertoire: Repertoire): void {
     this.#repertoire = repertoire
+    this.#pools = [...new Set([...repertoire.pools, ...this.#pools.filter((pool) => pool.size > 0)])]
   }
 
-  start(claim: Claim): void {
+  /** @param isAhead claimed ahead of free slots */
+  start(claim: Claim, isAhead: boolean): void {
     const { lease } = claim
-    const launched = launch(claim, this.#repertoire, this.#launchOptions, () => this.#tellNews(lease))
+    const mayStart = !isAhead || this.freeSlots > 0
+    const launched = launch(claim, this.#repertoire, this.#launchOptions, mayStart, () =>
+      this.#tellNews(lease),
+    )
     switch (launched.kind) {
       case "running":
         this.#started(claim, launched)
+        break
+      case "handled":
+        this.#handOver(claim, launched, isAhead)
+        break
+      case "full":
+        this.#held.push(claim)
+        this.#watchAhead()
         break
       case "unseen":
         void this.#look(claim, launched.directory)
@@ -133,10 +206,23 @@ export class Runs {
     void run.ended.then((ending) => this.#ended(flight, ending))
   }
 
+  #handOver(
+    claim: Claim,
+    { pool, task, policy }: Extract<Launched, { kind: "handled" }>,
+    isAhead: boolean,
+  ): void {
+    const { resultLimit, tee } = this.#options
+    const job = new Job({ claim, task, policy, listener: this, host: pool, resultLimit, isAhead, tee })
+    this.#jobs.add(job)
+    if (this.#isStopping) job.workerStops()
+    if (isAhead) this.#watchAhead()
+    pool.run(job)
+  }
+
   async #look(claim: Claim, directory: string): Promise<void> {
     if (!(await this.#whileUndecided(claim, this.#launchOptions.directories.look(directory)))) return
     if (this.#isStopping || this.#options.slots.isResting) this.giveBack(claim)
-    else this.start(claim)
+    else this.start(claim, false)
     this.#hasChanged()
   }
 
@@ -171,6 +257,7 @@ export class Runs {
     const { run, policy } = flight
     const { claim } = run
     const ran = this.#options.clock.mono() - flight.startedAt
+    this.#pace.note(ran)
     this.#options.guardian.ended(claim.lease)
     failpoint("after-end")
     const output = await this.#news.last(run)
@@ -179,6 +266,7 @@ export class Runs {
       this.#options.talk.lost(claim.lease.id, "is no longer ours: its run was ended")
       this.#options.vacated()
     } else this.#finish(claim, policy, ending, output, ran)
+    this.fill()
     this.#hasChanged()
   }
 
@@ -193,6 +281,65 @@ export class Runs {
 
   #deciding() {
     return { now: this.#options.clock.now(), random: this.#options.random }
+  }
+
+  // ── handlers in runners ───────────────────────────────────────────────────────────────────────────────────────
+
+  began({ claim }: Job): void {
+    this.#options.slots.started()
+    this.#options.started()
+    this.#options.talk.started(claim)
+  }
+
+  ended(job: Job, ending: Ending): void {
+    const { mono } = this.#options.clock
+    const ran = job.startedAt === undefined ? 0 : mono() - job.startedAt
+    if (job.startedAt !== undefined) this.#pace.note(ran)
+    // Most handlers print nothing: their ends wait for nobody.
+    if (this.#news.has(job))
+      void this.#news.last(job).then((output) => this.#endJob(job, ending, output, ran))
+    else this.#endJob(job, ending, job.takeOutput(), ran)
+  }
+
+  #endJob(job: Job, ending: Ending, output: Output[], ran: Millis): void {
+    this.#jobs.delete(job)
+    if (job.isLost) {
+      this.#options.talk.lost(job.claim.lease.id, "is no longer ours: its run was ended")
+      this.#options.vacated()
+    } else this.#finish(job.claim, job.policy, ending, output, ran)
+    if (this.#jobs.size === 0) this.#hasChanged()
+  }
+
+  outputReady(job: Job): void {
+    this.#news.of(job)
+  }
+
+  progressed(job: Job, progress: Progress): void {
+    this.#news.progress(job, progress)
+  }
+
+  /** Slots are free: what was claimed ahead goes first. */
+  fill(): void {
+    while (this.#held.length > 0 && this.freeSlots > 0) this.start(this.#held.shift()!, false)
+    for (const pool of this.#pools) pool.assign()
+  }
+
+  /** Gives back what has not begun. */
+  returnWaiting(): void {
+    for (const claim of this.#held.splice(0)) this.giveBack(claim)
+    for (const pool of this.#pools) pool.returnWaiting()
+  }
+
+  #watchAhead(): void {
+    this.#aheadTimer ??= setInterval(() => this.#returnStale(), lookEvery)
+  }
+
+  #returnStale(): void {
+    for (const claim of this.#held.splice(0)) this.giveBack(claim)
+    for (const pool of this.#pools) pool.returnStale()
+    if ([...this.#jobs].some(({ isAhead }) => isAhead)) return
+    clearInterval(this.#aheadTimer)
+    this.#aheadTimer = undefined
   }
 
   // ── news ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -211,9 +358,11 @@ export class Runs {
     return run !== undefined
   }
 
-  #ofTask(id: TaskId): Run | undefined {
-    return [...this.#inFlight.values()].findLast(({ run, isLost }) => run.claim.lease.id === id && !isLost)
-      ?.run
+  #ofTask(id: TaskId): Execution | undefined {
+    const flight = [...this.#inFlight.values()].findLast(
+      ({ run, isLost }) => run.claim.lease.id === id && !isLost,
+    )
+    return flight?.run ?? [...this.#jobs].findLast((job) => job.claim.lease.id === id && !job.isLost)
   }
 
   #tellNews(lease: Lease): void {
@@ -230,10 +379,12 @@ export class Runs {
         this.#options.vacated()
         this.#hasChanged()
       }
+      this.#held = this.#held.filter((claim) => !isSame(claim.lease, lease))
       const flight = this.#inFlight.get(keyOf(lease))
-      if (!flight) continue
-      flight.isLost = true
-      flight.run.lose()
+      if (flight) {
+        flight.isLost = true
+        flight.run.lose()
+      } else [...this.#jobs].find(({ claim }) => isSame(claim.lease, lease))?.lose()
     }
   }
 
@@ -243,22 +394,25 @@ export class Runs {
     this.killAll()
   }
 
-  /** The worker is stopping: a run that a signal ends now was not at fault. */
+  /** The worker is stopping: a run that a signal ends now was not at fault, and what has not begun goes back. */
   announceStop(): void {
     this.#isStopping = true
-    for (const { run } of this.#inFlight.values()) run.workerStops()
+    for (const run of this.#runs) run.workerStops()
+    this.returnWaiting()
   }
 
   /** TERM, then KILL after each task's killAfter. */
   stopAll(): void {
-    for (const { run } of this.#inFlight.values()) run.stop()
+    for (const run of this.#runs) run.stop()
   }
 
   killAll(): void {
-    for (const { run } of this.#inFlight.values()) {
-      run.stop()
-      run.kill()
-    }
+    for (const run of this.#runs) run.stop()
+    for (const run of this.#runs) run.kill()
+  }
+
+  get #runs(): Execution[] {
+    return [...[...this.#inFlight.values()].map(({ run }) => run), ...this.#jobs]
   }
 
   /** Resolves when nothing runs any more and every end is submitted. */
@@ -273,4 +427,5 @@ export class Runs {
   }
 }
 
+const isSame = (a: Lease, b: Lease): boolean => a.id === b.id && a.epoch === b.epoch
 const keyOf = ({ id, epoch }: Lease): string => `${id}#${epoch}`

@@ -1,18 +1,22 @@
 /** What a worker serves and how it runs it, from the command line and tq.toml: read at start, and again on SIGHUP. */
 import { readFileSync } from "node:fs"
 import { availableParallelism } from "node:os"
-import { resolve } from "node:path"
+import { basename, resolve } from "node:path"
 import { parseArgsStringToArgv } from "string-argv"
 import type { ParsedFlags } from "../cli/command.ts"
 import type { Session } from "../cli/session.ts"
 import { parseDuration } from "../core/duration.ts"
 import { messageOf, TqError } from "../core/errors.ts"
+import { trySize } from "../core/size.ts"
 import type { Engine } from "../engine/engine.ts"
 import { readKeys } from "../keys.ts"
 import { retentionOf } from "../retention.ts"
 import { baseEnvironment } from "../run/environment.ts"
 import { readExecutables } from "../run/executables.ts"
+import { isHandlerFile, readHandlerFiles } from "../run/handler-files.ts"
+import { selfCommand } from "../self.ts"
 import { anchorUrl, withoutPassword } from "../url.ts"
+import type { RunnerPlan } from "./crew.ts"
 import type { workFlags } from "./flags.ts"
 import type { Repertoire } from "./launch.ts"
 import type { Permission } from "./permission.ts"
@@ -36,11 +40,15 @@ export function readSetup(sources: SetupSources): Setup {
   if (worker.concurrency === 0) {
     throw new TqError("config", "worker.concurrency is 0: write a whole number above 0")
   }
+  const concurrency =
+    countOf(flags.concurrency, "--concurrency") ?? worker.concurrency ?? availableParallelism()
   return {
     queues: queuesFor(session, engine, flags.queue),
-    concurrency: countOf(flags.concurrency, "--concurrency") ?? worker.concurrency ?? availableParallelism(),
+    concurrency,
     grace: flags.grace === undefined ? (worker.grace ?? 25_000) : parseDuration(flags.grace, "--grace"),
     repertoire: repertoireFor(sources),
+    runners: runnersFor(sources, concurrency),
+    servesOwnQueues: flags.queue === undefined,
     retention: retentionOf(session.config, engine.kind),
     hooks: session.config.file("hooks")?.failed ?? [],
   }
@@ -54,15 +62,63 @@ export function countOf(text: string | undefined, flag: string): number | undefi
 
 function repertoireFor(sources: SetupSources): Repertoire {
   const { session, engine, flags, handlers, remark } = sources
-  const { byName, passedOver } = readExecutables(handlers)
+  const { byName, passedOver } = readExecutables(handlers.filter((operand) => !isHandlerFile(operand)))
   for (const file of passedOver) remark(`passed over: ${file}`)
   const fallback = fallbackFor(flags.exec, flags.queue)
   return {
     executables: new Map([...byName].map(([name, path]) => [name, [path]])),
+    // Those in runners are known when the runners have said what they have.
+    handlers: new Map(),
+    pools: [],
     ...(fallback && { fallback }),
     permission: permissionFor(session, engine, flags),
     environment: environmentFor(sources),
   }
+}
+
+function runnersFor({ session, flags, handlers }: SetupSources, concurrency: number): RunnerPlan[] {
+  const files = readHandlerFiles(handlers.filter(isHandlerFile))
+  const maxTasks = countOf(flags["max-tasks"], "--max-tasks")
+  const maxRss = sizeOf(flags["max-rss"])
+  const shared = {
+    processes: countOf(flags.processes, "--processes") ?? 1,
+    ...(maxTasks !== undefined && { maxTasks }),
+    ...(maxRss !== undefined && { maxRss }),
+  }
+  const own = files.length > 0 ? [ownRunner(session, files, concurrency)] : []
+  const plans = [...own, ...flags.runner.map(foreignRunner)]
+  if (plans.length === 0) {
+    for (const flag of ["processes", "max-rss"] as const) {
+      if (flags[flag] !== undefined)
+        throw new TqError(
+          "usage",
+          `--${flag} is for runners: name a handler file, or a program with --runner`,
+        )
+    }
+  }
+  return plans.map((plan) => ({ ...plan, ...shared }))
+}
+
+function ownRunner(session: Session, files: readonly string[], concurrency: number) {
+  const settings = ["--slots", String(concurrency), "--result-limit", String(session.payloadLimit)]
+  return {
+    label: files.map((file) => basename(file)).join(", "),
+    argv: [...selfCommand(), "runner", ...settings, ...files],
+    isOwn: true,
+  }
+}
+
+function foreignRunner(text: string) {
+  const argv = parseArgsStringToArgv(text)
+  if (argv.length === 0) throw new TqError("usage", "--runner needs a command")
+  return { label: text, argv, isOwn: false }
+}
+
+function sizeOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined
+  const bytes = trySize(text)
+  if (bytes) return bytes
+  throw new TqError("usage", `--max-rss: bad size ${JSON.stringify(text)}: write 512MiB or 2GiB`)
 }
 
 function permissionFor(session: Session, engine: Engine, flags: ParsedFlags<typeof workFlags>): Permission {

@@ -42,6 +42,11 @@ export class Slots {
     this.#limit = options.concurrency
   }
 
+  /** As many as it was told to run at once. */
+  get concurrency(): number {
+    return this.#concurrency
+  }
+
   /** How many more tasks could start now. */
   free(running: number): number {
     if (this.isResting) return 0

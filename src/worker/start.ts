@@ -3,15 +3,15 @@ import { hostname } from "node:os"
 import manifest from "../../package.json" with { type: "json" }
 import type { Invocation } from "../cli/command.ts"
 import type { Session } from "../cli/session.ts"
-import { messageOf, TqError } from "../core/errors.ts"
+import { TqError } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"
 import { viewJson } from "../core/view.ts"
 import type { Engine } from "../engine/engine.ts"
 import { teeInto } from "../run/tee.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
-import type { Repertoire } from "./launch.ts"
 import type { Permission } from "./permission.ts"
+import { Reloading, watchedBy } from "./reloading.ts"
 import { Secrets } from "./secrets.ts"
 import { countOf, readSetup } from "./setup.ts"
 import { becomeSteady } from "./steadiness.ts"
@@ -34,7 +34,7 @@ export async function startWorker({
     const engine = await session.engine()
     const read = () => readSetup({ session, engine, flags, handlers: operands, secrets, remark })
     const setup = read()
-    refuseIdle(setup.repertoire, session)
+    refuseIdle(setup, session)
     const logs = flags["log-dir"]
     const health = flags["health-file"]
     const maxRuns = countOf(flags["max-tasks"], "--max-tasks")
@@ -54,20 +54,24 @@ export async function startWorker({
       clock: session.clock,
       random: session.random,
     })
-    await announce(engine, supervisor.id, setup, talk)
-    const release = heedSignals(
+    await announce(engine, supervisor.id, await supervisor.muster(), talk)
+    const reloading = new Reloading({
       supervisor,
-      () => {
+      reread: () => {
         session.reload()
         return read()
       },
-      talk,
-    )
+      describe: (setup) => describe(setup, ""),
+      remark,
+      ...(flags.watch && { watched: watchedBy(operands, flags.runner) }),
+    })
+    const release = heedSignals(supervisor, reloading)
     try {
       const allWell = await supervisor.run()
       return flags["until-empty"] && !allWell ? 1 : 0
     } finally {
       release()
+      reloading.close()
     }
   } finally {
     secrets.remove()
@@ -82,8 +86,10 @@ function talkFor(session: Session, format: string | undefined, say: (line: strin
   return format === "json" || session.json ? jsonTalk(say, session.clock) : plainTalk(say)
 }
 
-function refuseIdle({ executables, fallback, permission }: Repertoire, session: Session): void {
-  if (executables.size > 0 || fallback || permission.commands || permission.keys.length > 0) return
+function refuseIdle({ repertoire, runners }: Setup, session: Session): void {
+  const { executables, fallback, permission } = repertoire
+  if (executables.size > 0 || runners.length > 0 || fallback) return
+  if (permission.commands || permission.keys.length > 0) return
   throw new TqError(
     "config",
     `nothing to run: no handlers, and commands are not allowed because others can write to ${session.location}: add handlers, --key-file or --allow-commands`,
@@ -110,10 +116,11 @@ async function announce(engine: Engine, id: string, setup: Setup, talk: Talk): P
 }
 
 function describe({ queues, repertoire }: Setup, where: string): string {
-  const { executables, fallback, permission } = repertoire
+  const { executables, handlers, fallback, permission } = repertoire
+  const names = [...executables.keys(), ...handlers.keys()]
   const served = queues.map(({ name, weight }) => (weight === undefined ? name : `${name}:${weight}`))
   const runs = [
-    ...(executables.size > 0 ? [[...executables.keys()].join(", ")] : []),
+    ...(names.length > 0 ? [names.join(", ")] : []),
     ...(fallback ? ["any name"] : []),
     ...commandsIn(permission),
   ]
@@ -126,23 +133,14 @@ function commandsIn({ commands, keys, signedOnly }: Permission): string[] {
   return keys.length > 0 ? [signedOnly ? "commands" : "signed commands"] : []
 }
 
-function heedSignals(supervisor: Supervisor, reread: () => Setup, talk: Talk): () => void {
+function heedSignals(supervisor: Supervisor, reloading: Reloading): () => void {
   const stop = () => supervisor.stop()
   const drain = () => supervisor.drain()
-  const reload = () => {
-    try {
-      const setup = reread()
-      supervisor.reload(setup)
-      talk.remark(`reloaded: ${describe(setup, "")}`)
-    } catch (error) {
-      talk.remark(`not reloaded: ${messageOf(error)}`)
-    }
-  }
   const listeners = [
     ["SIGTERM", stop],
     ["SIGINT", stop],
     ["SIGUSR1", drain],
-    ["SIGHUP", reload],
+    ["SIGHUP", () => reloading.now()],
   ] as const
   for (const [signal, listener] of listeners) process.on(signal, listener)
   return () => {

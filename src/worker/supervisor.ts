@@ -17,6 +17,7 @@ import type { TaskId } from "../core/id.ts"
 import type { JsonText } from "../core/json.ts"
 import type { Engine, Settlement, WorkerInfo, WorkerStatus } from "../engine/engine.ts"
 import type { Sink } from "../run/process.ts"
+import { Crew, type RunnerPlan } from "./crew.ts"
 import { Emptiness } from "./emptiness.ts"
 import { Guardian } from "./guardian.ts"
 import type { Health } from "./health.ts"
@@ -26,7 +27,7 @@ import { Janitor } from "./janitor.ts"
 import type { Repertoire } from "./launch.ts"
 import { Link } from "./link.ts"
 import { audienceOf } from "./permission.ts"
-import { Pump } from "./pump.ts"
+import { Pump, type Room } from "./pump.ts"
 import { Runs } from "./runs.ts"
 import type { ServedQueue } from "./serving.ts"
 import { Slots } from "./slots.ts"
@@ -41,6 +42,9 @@ export interface Setup {
   readonly concurrency: number
   readonly grace: Millis
   readonly repertoire: Repertoire
+  readonly runners: readonly RunnerPlan[]
+  /** Besides `queues`, those that its handlers name as their own. */
+  readonly servesOwnQueues: boolean
   readonly retention: Retention
   readonly hooks: readonly Hook[]
 }
@@ -53,7 +57,7 @@ export interface SupervisorOptions {
   readonly resultLimit: number
   /** Ends when its queues are empty and no retry of its own is due. */
   readonly untilEmpty: boolean
-  /** Drains after so many runs. */
+  /** Drains after so many runs. With runners, that is how long those live. */
   readonly maxRuns?: number
   readonly setup: Setup
   readonly tee: (claim: Claim) => Sink | undefined
@@ -82,6 +86,8 @@ export class Supervisor {
   /** Leases taken over from dead workers: what becomes of them is not this worker's doing. */
   readonly #inherited = new WeakSet<Lease>()
   #setup: Setup
+  #crew: Crew | undefined
+  #runnersStarted = 0
   #status: WorkerStatus = "running"
   #isFenced = false
   /** Processes started. */
@@ -127,7 +133,7 @@ export class Supervisor {
       submit: (settlement) => this.#pump.submit(settlement),
       started: () => {
         this.#ran++
-        if (this.#ran === options.maxRuns) this.drain()
+        if (this.#ran === options.maxRuns && !this.#crew?.pools.length) this.drain()
       },
       vacated: () => this.#pump.lookForWork(),
     })
@@ -136,8 +142,8 @@ export class Supervisor {
       clock,
       random,
       queues: () => this.#setup.queues,
-      freeSlots: () => this.#freeSlots(),
-      start: (claim) => this.#start(claim),
+      room: () => this.#room(),
+      start: (claim, isAhead) => this.#start(claim, isAhead),
       settled: (settlement) => this.#settled(settlement),
       lost: ({ outcome }) => talk.lost(outcome.lease.id, "was no longer ours: its end was refused"),
       fenced: () => this.#fence(),
@@ -150,6 +156,7 @@ export class Supervisor {
       clock,
       info: () => this.#info(),
       leases: () => [...this.#runs.leases, ...this.#pump.leases],
+      started: () => this.#runs.startedLate,
       lost: (leases) => this.#runs.lose(leases),
       drain: () => this.drain(),
       fenced: () => this.#fence(),
@@ -191,6 +198,25 @@ export class Supervisor {
     return this.#link.id
   }
 
+  /** What its handler files consist of. */
+  get handlerFiles(): readonly string[] {
+    return this.#crew?.files ?? []
+  }
+
+  /**
+   * Starts the runners, and serves what they offer. Throws `config` when they do not come up.
+   * @returns the setup with what they can run
+   */
+  async muster(): Promise<Setup> {
+    try {
+      await this.#use(this.#setup)
+      return this.#setup
+    } catch (error) {
+      await this.#end()
+      throw error
+    }
+  }
+
   /** Works until drained or stopped. @returns whether every task it ran ended well. Throws when the store is gone. */
   async run(): Promise<boolean> {
     try {
@@ -215,6 +241,7 @@ export class Supervisor {
   drain(): void {
     if (this.#status !== "running") return
     this.#status = "draining"
+    this.#runs.returnWaiting()
     this.#options.talk.remark(`draining: ${this.#runs.size} running`)
     void this.#leaveWhenIdle()
   }
@@ -238,13 +265,50 @@ export class Supervisor {
     else void this.#leaveWhenIdle()
   }
 
-  /** Serves by new settings; what runs already goes on by the old ones. */
-  reload(setup: Setup): void {
-    this.#setup = setup
+  /** Serves by new settings; what runs already goes on by the old ones. Throws, and changes nothing, when runners do not come up. */
+  async reload(setup: Setup): Promise<Setup> {
+    await this.#use(setup)
     this.#slots.use(setup.concurrency)
-    this.#runs.use(this.#withSocket(setup.repertoire))
     this.#pump.lookForWork()
     void this.#heartbeat.now()
+    return this.#setup
+  }
+
+  async #use(setup: Setup): Promise<void> {
+    const repertoire = this.#withSocket(setup.repertoire)
+    const crew = new Crew({
+      plans: setup.runners,
+      clock: this.#options.clock,
+      guardian: this.#guardian,
+      remark: (message) => this.#options.talk.remark(message),
+      nextId: () => `runner-${++this.#runnersStarted}`,
+      environmentFor: (runner) => ({
+        ...repertoire.environment,
+        TQ_WORKER_ID: this.id,
+        TQ_RUNNER_ID: runner,
+      }),
+      freeSlots: () => this.#runs.freeSlots,
+      vacated: () => {
+        this.#runs.fill()
+        this.#pump.lookForWork()
+      },
+    })
+    try {
+      await crew.start()
+      refuseTwice(crew, repertoire)
+    } catch (error) {
+      await crew.close()
+      throw error
+    }
+    const former = this.#crew
+    this.#crew = crew
+    this.#setup = {
+      ...setup,
+      queues: setup.servesOwnQueues ? withOwn(setup.queues, crew.queues) : setup.queues,
+      repertoire: { ...setup.repertoire, handlers: crew.handlers, pools: crew.pools },
+    }
+    this.#runs.use(this.#withSocket(this.#setup.repertoire))
+    former?.retire()
   }
 
   #withSocket(repertoire: Repertoire): Repertoire {
@@ -273,19 +337,22 @@ export class Supervisor {
     }
   }
 
-  #freeSlots(): number {
-    if (this.#status !== "running" || this.#isFenced) return 0
-    const left = (this.#options.maxRuns ?? Number.POSITIVE_INFINITY) - this.#ran - this.#runs.starting
-    return Math.max(0, Math.min(left, this.#slots.free(this.#runs.size)))
+  #room(): Room {
+    if (this.#status !== "running" || this.#isFenced) return { starting: 0, limit: 0 }
+    const { maxRuns } = this.#options
+    const room = this.#runs.room()
+    if (maxRuns === undefined || this.#crew?.pools.length) return room
+    const left = Math.max(0, Math.min(maxRuns - this.#ran - this.#runs.starting, room.starting))
+    return { starting: left, limit: left }
   }
 
-  #start(claim: Claim): void {
+  #start(claim: Claim, isAhead: boolean): void {
     // It was on its way when the worker was told to stop, or came together with one that could not be started.
     if (this.#status !== "running" || this.#slots.isResting) {
       this.#runs.giveBack(claim)
       return
     }
-    this.#runs.start(claim)
+    this.#runs.start(claim, isAhead)
   }
 
   #settled({ outcome }: Settlement): void {
@@ -343,6 +410,7 @@ export class Supervisor {
     await this.#janitor.close()
     await this.#sweeper.close()
     await this.#heartbeat.close()
+    await this.#crew?.close()
     this.#socket?.close()
     await this.#hooks.drain()
     if (!this.#fatal) await this.#link.engine.leave(this.#link.ref).catch(() => undefined)
@@ -357,7 +425,7 @@ export class Supervisor {
       status: this.#status,
       isDeaf: this.#watchdog.isDeaf,
       silentFor: Math.round(clock.mono() - this.#heartbeat.lastBeat),
-      running: this.#runs.size,
+      running: this.#runs.running,
       ...(this.#trouble !== undefined && { trouble: this.#trouble }),
     })
     return {
@@ -369,14 +437,30 @@ export class Supervisor {
       startedAt: this.#startedAt,
       status: this.#status,
       concurrency,
-      running: this.#runs.size,
+      running: this.#runs.running,
       completed: this.#completed,
       failed: this.#failed,
       queues: queues.map((queue) => queue.name),
-      handlers: repertoire.fallback ? ["*"] : [...repertoire.executables.keys()],
+      handlers: repertoire.fallback
+        ? ["*"]
+        : [...repertoire.executables.keys(), ...repertoire.handlers.keys()],
       ...audienceOf(repertoire.permission),
     }
   }
+}
+
+function refuseTwice({ handlers }: Crew, { executables }: Repertoire): void {
+  const twice = [...handlers.keys()].find((name) => executables.has(name))
+  if (twice !== undefined)
+    throw new TqError(
+      "config",
+      `two handlers for ${twice}: ${executables.get(twice)?.[0]}, and one in a runner: rename one`,
+    )
+}
+
+const withOwn = (queues: readonly ServedQueue[], own: readonly string[]): ServedQueue[] => {
+  const known = new Set(queues.map(({ name }) => name))
+  return [...queues, ...own.filter((name) => !known.has(name)).map((name) => ({ name }))]
 }
 
 /** The store is not what it was, and will not come back by waiting. */

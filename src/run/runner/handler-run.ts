@@ -1,0 +1,267 @@
+/** One run of one handler, inside a runner: its context, its limits, its output, and how it ends. */
+import { tryDuration } from "../../core/duration.ts"
+import { messageOf } from "../../core/errors.ts"
+import type { JsonValue } from "../../core/json.ts"
+import type { Stream } from "../../engine/engine.ts"
+import type { PushOptions } from "../../sdk/client.ts"
+import type { Context } from "../../sdk/context.ts"
+import { NoRetry, RetryLater } from "../../sdk/errors.ts"
+import { describeIssues } from "../../sdk/schema.ts"
+import { matches, type Registered, type Task } from "../../sdk/task.ts"
+import { current, type Printer } from "./capture.ts"
+import { type Child, Children, type ChildTask } from "./children.ts"
+import { HeadAndTail } from "./head-and-tail.ts"
+import type { Outbox } from "./outbox.ts"
+import { type CancelReason, resultLine } from "./protocol.ts"
+
+/** The `task` message. */
+export interface TaskMessage {
+  readonly run: string
+  readonly id: string
+  readonly name: string
+  readonly priority: number
+  readonly attempt: number
+  readonly retryCount: number
+  readonly maxRetries: number
+  readonly headers?: Readonly<Record<string, string>>
+  readonly payload: unknown
+}
+
+export interface HandlerRunOptions {
+  readonly message: TaskMessage
+  readonly registered: Registered
+  readonly outbox: Outbox
+  /** Bytes of result that are taken. */
+  readonly resultLimit: number
+  /** Output waits to be flushed. */
+  readonly chatty: (run: HandlerRun) => void
+  readonly ended: (run: HandlerRun) => void
+}
+
+/** Characters of a failure that are sent. */
+const longestMessage = 8_000
+const longestStack = 8_000
+
+export class HandlerRun implements Printer {
+  readonly message: TaskMessage
+  readonly #options: HandlerRunOptions
+  #streams: Map<Stream, HeadAndTail> | undefined
+  #abort: AbortController | undefined
+  #cancelled: CancelReason | undefined
+  #children: Children | undefined
+
+  constructor(options: HandlerRunOptions) {
+    this.#options = options
+    this.message = options.message
+  }
+
+  /** Runs it. Never throws. */
+  start(): void {
+    const { task } = this.#options.registered
+    try {
+      const output = current.run(this, () =>
+        task.options.input ? this.#validated() : this.#call(this.message.payload),
+      )
+      if (output instanceof Promise || isThenable(output)) {
+        output.then(
+          (value) => this.#complete(value),
+          (error) => this.#fail(error),
+        )
+      } else this.#complete(output)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #call(input: unknown): unknown {
+    return this.#options.registered.task.fn(input, new RunContext(this))
+  }
+
+  async #validated(): Promise<unknown> {
+    const schema = this.#options.registered.task.options.input!
+    const checked = await schema["~standard"].validate(this.message.payload)
+    if (checked.issues) throw new NoRetry(`bad input: ${describeIssues(checked.issues)}`)
+    return this.#call(checked.value)
+  }
+
+  #complete(value: unknown): void {
+    let json: string | undefined
+    try {
+      json = value === undefined ? "null" : JSON.stringify(value)
+    } catch (error) {
+      this.#end({ message: `the result is not JSON: ${messageOf(error)}`, retry: false })
+      return
+    }
+    if (json === undefined) {
+      this.#end({ message: `the result is not JSON: it is a ${typeof value}`, retry: false })
+      return
+    }
+    const { resultLimit } = this.#options
+    const bytes = 3 * json.length > resultLimit ? Buffer.byteLength(json) : 0
+    if (bytes > resultLimit) {
+      const message = `the result has ${bytes} bytes, the limit is ${resultLimit}`
+      this.#end({ message, retry: false, kind: "result too large" })
+      return
+    }
+    this.#flush()
+    this.#options.outbox.send(resultLine(this.message.run, json))
+    this.#options.ended(this)
+  }
+
+  #fail(error: unknown): void {
+    const later = error instanceof RetryLater ? error.delay : undefined
+    // What was meant to happen needs no stack.
+    const isMeant = error instanceof RetryLater || error instanceof NoRetry
+    const stack = !isMeant && error instanceof Error ? error.stack?.slice(0, longestStack) : undefined
+    this.#end({
+      message: messageOf(error).slice(0, longestMessage),
+      retry: this.#mayRetry(error),
+      later,
+      stack,
+    })
+  }
+
+  #mayRetry(error: unknown): boolean {
+    const { retryOn, noRetryOn } = this.#options.registered.task.options
+    if (error instanceof NoRetry) return false
+    try {
+      if (noRetryOn && matches(error, noRetryOn)) return false
+      return !retryOn || error instanceof RetryLater || matches(error, retryOn)
+    } catch {
+      // A test of theirs that throws decides nothing.
+      return true
+    }
+  }
+
+  #end(failure: Readonly<Record<string, unknown>>): void {
+    this.#flush()
+    this.#options.outbox.send(`${JSON.stringify({ type: "error", run: this.message.run, ...failure })}\n`)
+    this.#options.ended(this)
+  }
+
+  // ── what happens meanwhile ────────────────────────────────────────────────────────────────────────────────────
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController()
+      if (this.#cancelled !== undefined) this.#abort.abort(abortReason(this.#cancelled))
+    }
+    return this.#abort.signal
+  }
+
+  cancel(reason: CancelReason): void {
+    this.#cancelled ??= reason
+    this.#abort?.abort(abortReason(reason))
+  }
+
+  tell(message: Readonly<Record<string, unknown>>): void {
+    this.#options.outbox.send(`${JSON.stringify({ ...message, run: this.message.run })}\n`)
+  }
+
+  print(stream: Stream, text: string | Uint8Array): void {
+    this.#streams ??= new Map()
+    let bounded = this.#streams.get(stream)
+    if (!bounded) {
+      bounded = new HeadAndTail((bytes, skipped) => {
+        this.tell({
+          type: "log",
+          stream,
+          text: Buffer.from(bytes).toString(),
+          ...(skipped > 0 && { skipped }),
+        })
+      })
+      this.#streams.set(stream, bounded)
+    }
+    if (bounded.add(typeof text === "string" ? Buffer.from(text) : text)) this.#options.chatty(this)
+  }
+
+  flushOutput(): void {
+    this.#flush()
+  }
+
+  #flush(): void {
+    for (const stream of this.#streams?.values() ?? []) stream.flush()
+  }
+
+  get children(): Children {
+    this.#children ??= new Children({
+      id: this.message.id,
+      priority: this.message.priority,
+      signal: this.signal,
+      park: (parked) => this.tell({ type: "parked", parked }),
+    })
+    return this.#children
+  }
+}
+
+const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
+
+const abortReason = (reason: CancelReason): Error =>
+  Object.assign(new Error(`the run is ended: ${reason}`), { name: "AbortError" })
+
+class RunContext implements Context {
+  readonly #run: HandlerRun
+
+  constructor(run: HandlerRun) {
+    this.#run = run
+  }
+
+  get id() {
+    return this.#run.message.id
+  }
+
+  get attempt() {
+    return this.#run.message.attempt
+  }
+
+  get retryCount() {
+    return this.#run.message.retryCount
+  }
+
+  get headers() {
+    return this.#run.message.headers ?? {}
+  }
+
+  get signal() {
+    return this.#run.signal
+  }
+
+  async progress(fraction: number, message?: string) {
+    if (!(fraction >= 0 && fraction <= 1))
+      throw new RangeError(`progress: ${fraction} is not between 0 and 1`)
+    this.#run.tell({ type: "progress", fraction, message })
+  }
+
+  log(...values: unknown[]) {
+    current.run(this.#run, () => console.log(...values))
+  }
+
+  async extend(duration: string | number) {
+    const timeout = typeof duration === "number" ? duration : tryDuration(duration)
+    if (timeout === undefined || !(timeout > 0))
+      throw new RangeError(`extend: bad duration ${JSON.stringify(duration)}`)
+    this.#run.tell({ type: "extend", timeout })
+  }
+
+  async putStream(piece: string | Uint8Array) {
+    this.#run.print("stream", piece)
+  }
+
+  run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>
+  run(name: string, input?: JsonValue, options?: PushOptions): Promise<unknown>
+  async run(task: string | ChildTask, input?: unknown, options: PushOptions = {}): Promise<unknown> {
+    const [output] = await this.#run.children.run([{ task, input, options }])
+    return output
+  }
+
+  async runMany<Input, Output>(
+    children: readonly {
+      readonly task: Task<Input, Output>
+      readonly input: Input
+      readonly options?: PushOptions
+    }[],
+  ): Promise<Output[]> {
+    return (await this.#run.children.run(children as readonly Child[])) as Output[]
+  }
+}

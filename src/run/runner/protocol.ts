@@ -1,0 +1,230 @@
+/**
+ * The runner protocol, version 1: how a worker's supervisor and a persistent child talk. Lines of JSON, to the runner on file
+ * descriptor 3, from it on 4. Standard input is /dev/null; standard output and error are log, so that a stray print corrupts
+ * nothing.
+ *
+ *     runner → supervisor   hello     {protocol: 1, tasks: [NAME or {name, queue?, …}], maxInFlight?}   first, within 10 s
+ *                           result    {run, result}                                  any JSON
+ *                           error     {run, message, retry?, later?, kind?, stack?}  later: milliseconds, nothing is charged
+ *                           progress  {run, fraction, message?}
+ *                           log       {run?, stream?, text, skipped?}                stream: stdout, stderr, log or stream
+ *                           extend    {run, timeout}                                 the hard limit is that many ms from now
+ *                           parked    {run, parked}                                  true: it only waits for other tasks
+ *                           pong      {n}                                            answers a ping
+ *                           bye       {}                                             send me nothing more; I end with what I have
+ *     supervisor → runner   task      {run, id, name, queue, priority, attempt, retryCount, maxRetries, headers?, deadline?, payload}
+ *                           cancel    {run, reason}                                  soft limit, limit, cancelled or stop
+ *                           ping      {n}                                            once a second
+ *                           bye       {}                                             finish what you have, then end
+ *
+ * `run` names one run of one task; a runner sends it back as it got it. `deadline` is in epoch milliseconds. A line has at most the
+ * payload ceiling and 64 KiB. A runner that sends what is not of the protocol is ended and replaced.
+ */
+import type { Claim } from "../../core/claim.ts"
+import type { Millis } from "../../core/clock.ts"
+import { isObject, type JsonText, memberTexts, oneLine } from "../../core/json.ts"
+import { attemptOf, type FailureKind } from "../../core/state.ts"
+import { payloadCeiling, type Task } from "../../core/task.ts"
+import type { RunPolicy } from "../../core/transition.ts"
+import type { Stream } from "../../engine/engine.ts"
+
+export const protocolVersion = 1
+export const longestLine = payloadCeiling + 64 * 1024
+
+// ── to the runner ───────────────────────────────────────────────────────────────────────────────────────────────
+
+export type CancelReason = "soft limit" | "limit" | "cancelled" | "stop"
+
+/** The payload goes in verbatim. */
+export function taskLine(
+  run: string,
+  claim: Claim,
+  task: Task,
+  policy: RunPolicy,
+  deadline: Millis | undefined,
+): string {
+  const head = JSON.stringify({
+    type: "task",
+    run,
+    id: task.id,
+    name: task.name,
+    queue: task.queue,
+    priority: task.priority,
+    attempt: attemptOf(claim),
+    retryCount: claim.retryCount,
+    maxRetries: policy.maxRetries,
+    headers: task.headers,
+    deadline,
+  })
+  return `${head.slice(0, -1)},"payload":${oneLine(task.payload)}}\n`
+}
+
+export const cancelLine = (run: string, reason: CancelReason): string =>
+  `${JSON.stringify({ type: "cancel", run, reason })}\n`
+
+export const pingLine = (n: number): string => `{"type":"ping","n":${n}}\n`
+export const byeLine = '{"type":"bye"}\n'
+
+// ── from the runner ─────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a runner says of one of its tasks, in the words of a push. */
+export interface OfferedTask {
+  readonly name: string
+  readonly queue?: string
+  readonly maxRetries?: number
+  readonly backoff?: string
+  readonly timeout?: Millis
+  readonly softTimeout?: Millis
+  /** How many run at once in one worker. */
+  readonly concurrency?: number
+}
+
+export type FromRunner =
+  | {
+      readonly type: "hello"
+      readonly protocol: number
+      readonly tasks: readonly OfferedTask[]
+      readonly maxInFlight: number
+      /** Of our own runner: the files that it has loaded, for `--watch`. */
+      readonly files: readonly string[]
+    }
+  | { readonly type: "result"; readonly run: string; readonly result: JsonText }
+  | {
+      readonly type: "error"
+      readonly run: string
+      readonly message: string
+      readonly retry: boolean
+      readonly later?: Millis
+      readonly kind?: FailureKind
+      readonly stack?: string
+    }
+  | { readonly type: "progress"; readonly run: string; readonly fraction: number; readonly message?: string }
+  | {
+      readonly type: "log"
+      readonly run?: string
+      readonly stream: Stream
+      readonly text: string
+      /** Bytes left out before this text: only head and tail of a long stream are sent. */
+      readonly skipped: number
+    }
+  | { readonly type: "extend"; readonly run: string; readonly timeout: Millis }
+  | { readonly type: "parked"; readonly run: string; readonly parked: boolean }
+  | { readonly type: "pong"; readonly n: number }
+  | { readonly type: "bye" }
+  /** Of our own runner: the handler files could not be loaded. */
+  | { readonly type: "broken"; readonly message: string }
+
+/** How our own runner writes a result; recognised without a parse. */
+export const resultLine = (run: string, result: JsonText): string =>
+  `{"type":"result","run":"${run}","result":${result}}\n`
+
+const resultHead = '{"type":"result","run":"'
+const resultMiddle = '","result":'
+
+/** Reads what our own runner wrote with `resultLine`. The result was just made by JSON.stringify and needs no check. */
+export function readOwnResult(line: string): { run: string; result: JsonText } | undefined {
+  if (!line.startsWith(resultHead)) return undefined
+  const end = line.indexOf('"', resultHead.length)
+  if (!line.startsWith(resultMiddle, end)) return undefined
+  return { run: line.slice(resultHead.length, end), result: line.slice(end + resultMiddle.length, -1) }
+}
+
+/** Reads a line of any runner. @returns undefined for one that is not of the protocol */
+export function readLine(line: string): FromRunner | undefined {
+  let message: unknown
+  try {
+    message = JSON.parse(line)
+  } catch {
+    return undefined
+  }
+  return isObject(message) ? known(message, line) : undefined
+}
+
+function known(message: Record<string, unknown>, line: string): FromRunner | undefined {
+  const { type, run } = message
+  if (type === "hello") return hello(message)
+  if (type === "pong") return typeof message.n === "number" ? { type, n: message.n } : undefined
+  if (type === "bye") return { type }
+  if (type === "broken") return { type, message: String(message.message) }
+  if (type === "log") return log(message)
+  return typeof run === "string" ? ofRun(message, run, line) : undefined
+}
+
+function ofRun(message: Record<string, unknown>, run: string, line: string): FromRunner | undefined {
+  const { type } = message
+  switch (type) {
+    case "result":
+      return { type, run, result: memberTexts(line).get("result") ?? "null" }
+    case "error":
+      return error(message, run)
+    case "progress": {
+      const { fraction, message: text } = message
+      if (typeof fraction !== "number" || !(fraction >= 0 && fraction <= 1)) return undefined
+      return { type, run, fraction, ...(typeof text === "string" && { message: text.slice(0, longestText) }) }
+    }
+    case "extend":
+      return isPositive(message.timeout) ? { type, run, timeout: message.timeout } : undefined
+    case "parked":
+      return { type, run, parked: message.parked === true }
+    default:
+      return undefined
+  }
+}
+
+/** Characters of a message kept with a failure or a progress. */
+const longestText = 8_192
+
+const isPositive = (value: unknown): value is number =>
+  typeof value === "number" && value > 0 && Number.isFinite(value)
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
+
+function hello({ protocol, tasks, maxInFlight, files }: Record<string, unknown>): FromRunner | undefined {
+  if (typeof protocol !== "number" || !Array.isArray(tasks)) return undefined
+  const offered = tasks.map((task: unknown) => (typeof task === "string" ? { name: task } : task))
+  if (!offered.every(isOffer)) return undefined
+  return {
+    type: "hello",
+    protocol,
+    tasks: offered,
+    maxInFlight: isCount(maxInFlight) ? maxInFlight : 1,
+    files: Array.isArray(files) ? files.map(String) : [],
+  }
+}
+
+function isOffer(task: unknown): task is OfferedTask {
+  if (!isObject(task) || typeof task.name !== "string") return false
+  const { queue, maxRetries, backoff, timeout, softTimeout, concurrency } = task
+  return (
+    (queue === undefined || typeof queue === "string") &&
+    (maxRetries === undefined || maxRetries === 0 || isCount(maxRetries)) &&
+    (backoff === undefined || typeof backoff === "string") &&
+    (timeout === undefined || isPositive(timeout)) &&
+    (softTimeout === undefined || isPositive(softTimeout)) &&
+    (concurrency === undefined || isCount(concurrency))
+  )
+}
+
+function log({ run, stream, text, skipped }: Record<string, unknown>): FromRunner | undefined {
+  if (typeof text !== "string") return undefined
+  const known = stream === "stdout" || stream === "stderr" || stream === "stream" ? stream : "log"
+  return {
+    type: "log",
+    stream: known,
+    text,
+    skipped: isCount(skipped) ? skipped : 0,
+    ...(typeof run === "string" && { run }),
+  }
+}
+
+function error(message: Record<string, unknown>, run: string): FromRunner {
+  const { message: text, retry, later, kind, stack } = message
+  return {
+    type: "error",
+    run,
+    message: (typeof text === "string" ? text : JSON.stringify(text ?? null)).slice(0, longestText),
+    retry: retry !== false,
+    ...(typeof later === "number" && later >= 0 && Number.isFinite(later) && { later }),
+    ...(kind === "result too large" && { kind }),
+    ...(typeof stack === "string" && { stack: stack.slice(0, longestText) }),
+  }
+}

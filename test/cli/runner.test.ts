@@ -1,0 +1,257 @@
+/** Handlers in TypeScript files: what they are given, what becomes of what they return, print and throw. */
+import { expect, test } from "bun:test"
+import { mkdirSync, symlinkSync } from "node:fs"
+import { join } from "node:path"
+import { Sandbox, waitFor } from "../support/cli.ts"
+
+/** A sandbox whose handler file imports the module tq. @returns its path */
+const handlers = (box: Sandbox, body: string, name = "tasks.ts"): string =>
+  box.write(name, `import { NoRetry, RetryLater, task } from "tq"\n${body}\n`)
+
+test("the reference program: progress while it runs, soft limit seen, retries with their backoff, a result in time", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+const tries = new Map<string, number>()
+export const processTask = task(
+  { name: "process_task", maxRetries: 3, backoff: "50ms", timeout: "300s", softTimeout: "240s" },
+  async (input: { id: string; fail?: number }, ctx) => {
+    await ctx.progress(0.5, "half")
+    if (ctx.attempt <= (input.fail ?? 0)) throw new Error("not yet: " + ctx.attempt)
+    return { id: input.id, status: "completed", attempt: ctx.attempt, retryCount: ctx.retryCount }
+  },
+)
+export const careful = task(
+  { name: "careful", softTimeout: 100, timeout: "20s", maxRetries: 0 },
+  (_: null, ctx) =>
+    new Promise((resolve) => ctx.signal.addEventListener("abort", () => resolve("cleaned up: " + ctx.signal.reason.message))),
+)
+export const slow = task({ name: "slow" }, async (_: null, ctx) => {
+  await ctx.progress(0.25, "a quarter")
+  await new Promise((resolve) => ctx.signal.addEventListener("abort", resolve))
+  throw new Error("cancelled")
+})`,
+  )
+  const worker = await box.worker([file, "-c", "4"])
+  const push = (...args: string[]) => box.ok(["push", ...args, "--wait", "--wait-timeout", "10s"])
+  expect(JSON.parse(await push("process_task", '{"id":"7"}'))).toEqual({
+    id: "7",
+    status: "completed",
+    attempt: 1,
+    retryCount: 0,
+  })
+  expect(JSON.parse(await push("process_task", '{"id":"8","fail":2}'))).toMatchObject({
+    attempt: 3,
+    retryCount: 2,
+  })
+  expect(JSON.parse(await push("careful"))).toBe("cleaned up: the run is ended: soft limit")
+  const id = (await box.ok(["push", "slow", "--quiet"])).trim()
+  await waitFor(async () => (await box.json(["show", id]))[0]?.progress === 0.25)
+  expect(await box.json(["show", id])).toMatchObject([{ status: "running", progressMessage: "a quarter" }])
+  await box.ok(["cancel", id])
+  await worker.says(/is no longer ours: its run was ended/)
+})
+
+test("failures: the message, the stack in the log, NoRetry, retryOn, noRetryOn, RetryLater", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+class Fatal extends Error { override name = "Fatal" }
+task({ name: "fails", maxRetries: 0 }, async () => { console.error("last words"); throw new Error("it broke") })
+task({ name: "final" }, async () => { throw new NoRetry("never again") })
+task({ name: "picky", retryOn: ["TimeoutError"] }, async () => { throw new Error("other") })
+task({ name: "fatal", noRetryOn: [Fatal] }, async () => { throw new Fatal("dead") })
+let calls = 0
+task({ name: "later", maxRetries: 0 }, async () => { if (++calls < 3) throw new RetryLater("20ms", "busy"); return calls })
+task({ name: "large" }, async () => "x".repeat(2_000_000))`,
+  )
+  await box.worker([file, "-c", "2"])
+  const fail = async (name: string) => {
+    const { code, stdout } = await box.tq(["push", name, "--wait", "--json", "--wait-timeout", "10s"])
+    expect(code).toBe(1)
+    return JSON.parse(stdout)
+  }
+  const failed = await fail("fails")
+  expect(failed).toMatchObject({ status: "failed", reason: "error", retryCount: 0 })
+  expect(failed.failures[0].message).toBe("it broke")
+  expect(failed.failures[0].stderr).toStartWith("last words\nError: it broke\n")
+  expect(await box.ok(["logs", failed.id, "--stderr"])).toContain(`${file}:4:`)
+  expect((await fail("final")).failures).toMatchObject([{ message: "never again" }])
+  expect((await fail("picky")).failureCount).toBe(1)
+  expect((await fail("fatal")).failureCount).toBe(1)
+  expect((await fail("large")).failures).toMatchObject([{ kind: "result too large" }])
+  const later = await box.json(["push", "later", "--wait", "--wait-timeout", "10s"])
+  expect(later[0]).toMatchObject({ status: "completed", result: 3, retryCount: 0, postponements: 2 })
+})
+
+test("zod from the file's own node_modules refuses bad input at once, with its message", async () => {
+  await using box = new Sandbox()
+  mkdirSync(box.path("node_modules"))
+  symlinkSync(join(import.meta.dir, "../../node_modules/zod"), box.path("node_modules/zod"))
+  const file = handlers(
+    box,
+    `
+import { z } from "zod"
+const size = z.object({ width: z.number(), unit: z.string().default("px") })
+task({ name: "resize", input: size }, async (input) => input.width + input.unit)`,
+  )
+  await box.worker([file])
+  expect(await box.ok(["push", "resize", '{"width":3}', "--wait"])).toBe('"3px"')
+  const { code, stdout } = await box.tq(["push", "resize", '{"width":"three"}', "--wait", "--json"])
+  expect(code).toBe(1)
+  const task = JSON.parse(stdout)
+  expect(task).toMatchObject({ status: "failed", failureCount: 1, retryCount: 0 })
+  expect(task.failures[0].message).toMatch(/^bad input: width: .*expected number/)
+})
+
+test("what many print at once goes to each one's own log", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+const rest = () => new Promise((resolve) => setTimeout(resolve, Math.random() * 3))
+task({ name: "talks" }, async (n: number, ctx) => {
+  for (let i = 0; i < 20; i++) { console.log("%d:%d", n, i); await rest() }
+  process.stderr.write("err " + n + "\\n"); ctx.log("logged", n)
+  await ctx.putStream("piece " + n)
+  setTimeout(() => console.info("too late"), 5)
+  return n
+})`,
+  )
+  await box.worker([file, "-c", "10"])
+  const ids = (await box.sh("seq 10 | jq -c '{name:\"talks\",payload:.}' | tq push --batch --quiet")).stdout
+  const list = ids.trim().split("\n")
+  await box.ok(["wait", ...list])
+  const logs = await Promise.all(list.map((id) => box.ok(["logs", id, "--stdout"])))
+  logs.forEach((log, index) => {
+    const n = index + 1
+    expect(log).toBe(`${Array.from({ length: 20 }, (_, i) => `${n}:${i}\n`).join("")}logged ${n}\npiece ${n}`)
+  })
+  expect(await box.ok(["logs", list[3]!, "--stderr"])).toBe("err 4")
+})
+
+test("children: run and runMany with one slot, found again by a retried parent", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+import { appendFileSync } from "node:fs"
+const add = task({ name: "add" }, async ({ a, b }: { a: number; b: number }, ctx) => {
+  appendFileSync(${JSON.stringify(box.path("ran"))}, "x")
+  return a + b
+})
+task({ name: "sum", maxRetries: 1, backoff: "10ms" }, async (numbers: number[], ctx) => {
+  const pairs = await ctx.runMany(numbers.map((n) => ({ task: add, input: { a: n, b: n } })))
+  const total = await pairs.reduce(async (sum, n) => ctx.run(add, { a: await sum, b: n }), Promise.resolve(0))
+  if (ctx.attempt === 1) throw new Error("once more")
+  return total
+})
+task({ name: "angry", maxRetries: 0 }, async () => { throw new Error("no") })
+task({ name: "parent", maxRetries: 0 }, async (_: null, ctx) => ctx.run("angry"))`,
+  )
+  await box.worker([file, "-c", "1"])
+  expect(await box.ok(["push", "sum", "[1,2,3]", "--wait", "--wait-timeout", "10s"])).toBe("12")
+  expect(await Bun.file(box.path("ran")).text()).toBe("xxxxxx")
+  const { code, stdout } = await box.tq(["push", "parent", "--wait", "--json", "--wait-timeout", "10s"])
+  expect(code).toBe(1)
+  expect(JSON.parse(stdout).failures[0].message).toContain("failed: no")
+})
+
+test("handler files, executables and commands on one worker; a task's own queue and concurrency", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+let now = 0
+let most = 0
+task({ name: "one", concurrency: 1, queue: "single" }, async () => {
+  most = Math.max(most, ++now)
+  await new Promise((resolve) => setTimeout(resolve, 5))
+  now--
+  return most
+})`,
+  )
+  box.write("plain.js", 'import { task } from "tq"\ntask({ name: "js" }, (x) => x)')
+  const folder = box.handler("exe.sh", "echo exe")
+  const worker = await box.worker([file, box.path("plain.js"), folder, "-c", "8", "--processes", "2"])
+  expect(worker.stderr).toContain("serves default, single on")
+  expect(worker.stderr).toContain("runs exe, one, js, and commands")
+  const ids = Array.from({ length: 20 }, () => '{"name":"one","queue":"single"}').join("\n")
+  const pushed = await box.tq(["push", "--batch", "--quiet"], { stdin: `${ids}\n` })
+  await box.ok(["wait", ...pushed.stdout.trim().split("\n")])
+  for (const task of await box.json(["list", "-q", "single"]))
+    expect(await box.ok(["result", task.id])).toBe("1")
+  expect(await box.ok(["push", "js", '{"a":[]}', "--wait"])).toBe('{"a":[]}')
+  expect(await box.ok(["push", "exe", "--wait"])).toBe("exe")
+  expect(await box.ok(["push", "--wait", "--", "echo", "command"])).toBe("command")
+})
+
+test.each([
+  ["a syntax error", 'task({ name: "x" }, () => {\n  const y = ;\n})', 78, /tasks\.ts:3:13: Unexpected ;/],
+  ["a missing module", 'import "no-such-module"', 78, /tasks\.ts:2: Cannot find package 'no-such-module'/],
+  ["a bad name", 'task({ name: "a b" }, () => 1)', 78, /tasks\.ts:2:1: task "a b": bad name/],
+  [
+    "a bad option",
+    'task({ name: "a", timeout: "soon" }, () => 1)',
+    78,
+    /tasks\.ts:2:1: task "a": bad timeout "soon"/,
+  ],
+  [
+    "two of one name",
+    'task({ name: "a" }, () => 1)\ntask({ name: "a" }, () => 2)',
+    78,
+    /task "a": is defined twice/,
+  ],
+  ["no task", "export {}", 78, /tasks\.ts: no task\(\) in it/],
+  ["an exit", "process.exit(3)", 78, /its runner ended with exit 3/],
+])("%s is one message at start", async (_, body, code, message) => {
+  await using box = new Sandbox()
+  const ran = await box.tq(["work", handlers(box, body)])
+  expect(ran.code).toBe(code)
+  expect(ran.stderr.trim().split("\n")).toEqual([expect.stringMatching(message)])
+})
+
+test.each([
+  [["./nowhere.ts"], 66, "no such handler file"],
+  [["--processes", "2"], 64, "--processes is for runners"],
+  [["--max-rss", "1GiB"], 64, "--max-rss is for runners"],
+  [["--runner", ""], 64, "--runner needs a command"],
+  [["--runner", "no-such-program"], 78, "cannot be started"],
+])("%j is refused", async (args, code, message) => {
+  await using box = new Sandbox()
+  const ran = await box.tq(["work", ...args])
+  expect(ran.code).toBe(code)
+  expect(ran.stderr).toContain(message)
+})
+
+test("a file that others may write is refused; so are two handlers of one name", async () => {
+  await using box = new Sandbox()
+  const file = handlers(box, 'task({ name: "a" }, () => 1)')
+  const open = box.write("open.ts", "", 0o666)
+  expect((await box.tq(["work", open])).code).toBe(77)
+  const twice = await box.tq(["work", file, box.handler("a.sh", "")])
+  expect(twice.code).toBe(78)
+  expect(twice.stderr).toContain("two handlers for a")
+})
+
+test("SIGHUP and --watch load handlers anew; a broken file changes nothing", async () => {
+  await using box = new Sandbox()
+  box.write("help.ts", 'export const word = "one"')
+  const file = handlers(box, 'import { word } from "./help"\ntask({ name: "says" }, () => word)')
+  const worker = await box.worker([file, "--watch"])
+  const says = () => box.ok(["push", "says", "--wait", "--wait-timeout", "10s"])
+  expect(await says()).toBe('"one"')
+  box.write("help.ts", 'export const word = "two"')
+  await worker.says(/reloaded: /)
+  expect(await says()).toBe('"two"')
+  box.write("help.ts", "export const word = ;")
+  await worker.says(/not reloaded: .*help\.ts:1:21/)
+  expect(await says()).toBe('"two"')
+  box.write("help.ts", 'export const word = "three"')
+  await waitFor(async () => (await says()) === '"three"')
+  worker.kill("SIGHUP")
+  await waitFor(() => [...worker.stderr.matchAll(/reloaded: /g)].length >= 4)
+  expect(await says()).toBe('"three"')
+})
