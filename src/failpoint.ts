@@ -19,6 +19,7 @@ export type FaultPoint =
   | "after-end" // the child has ended, its end is not submitted
   | "before-settle" // an outcome is about to be written
   | "after-settle" // it was accepted
+  | "mid-move" // a portion of a move has arrived
 
 type Fault = { readonly action: string; readonly nth: number | "*" }
 

@@ -6,7 +6,7 @@ import { parseDuration } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
 import { defaultPayloadLimit, type Task } from "../core/task.ts"
 import type { Engine } from "../engine/engine.ts"
-import { openConfigured } from "../engine/open.ts"
+import { openConfigured, openEngine } from "../engine/open.ts"
 import { redactUrl } from "../url.ts"
 import type { ParsedFlags } from "./command.ts"
 import type { globalFlags } from "./globals.ts"
@@ -75,12 +75,21 @@ export class Session {
         `--store goes with RabbitMQ only: ${this.location} keeps its own states`,
       )
     }
+    return openConfigured(this.config, this.#means())
+  }
+
+  /** A second store, of the same namespace; the caller closes it. */
+  connectTo(place: { readonly url: string; readonly passwordFile?: string }): Promise<Engine> {
+    return openEngine({ ...place, ...this.#means(), namespace: this.config.namespace.value })
+  }
+
+  #means() {
     const patience = this.#flags["connect-timeout"]
-    return openConfigured(this.config, {
+    return {
       clock: this.clock,
       random: this.random,
       patience: patience === undefined ? defaultPatience : parseDuration(patience, "--connect-timeout"),
-    })
+    }
   }
 
   async close(): Promise<void> {

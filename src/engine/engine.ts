@@ -167,7 +167,7 @@ export interface Engine {
 
   /**
    * Puts items in as they were; what was running is pending, as if given back. What is there already stays as it is: a repetition
-   * changes nothing. @returns one for each
+   * changes nothing. Another task of the same id, another entry of the same name is refused. @returns one for each
    */
   restore(items: readonly Item[]): Promise<readonly Restored[]>
 

@@ -4,7 +4,13 @@ import type { Claim } from "../core/claim.ts"
 import type { Clock, Random } from "../core/clock.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import { fromRecord } from "../core/task.ts"
-import { type Outcome, outcomeOfOrphan, outcomeOfUnreadable, policyOf } from "../core/transition.ts"
+import {
+  type Deciding,
+  type Outcome,
+  outcomeOfOrphan,
+  outcomeOfUnreadable,
+  policyOf,
+} from "../core/transition.ts"
 import type { Link } from "./link.ts"
 
 export interface SweeperOptions {
@@ -67,13 +73,16 @@ export class Sweeper {
   }
 
   #bringBack(claim: Claim): void {
-    const deciding = { now: this.#options.clock.now(), random: this.#options.random }
-    let outcome: Outcome
-    try {
-      outcome = outcomeOfOrphan(claim, policyOf(fromRecord(claim.record)), deciding)
-    } catch (error) {
-      outcome = outcomeOfUnreadable(claim, messageOf(error), deciding)
-    }
-    this.#options.submit(outcome, claim)
+    const { clock, random, submit } = this.#options
+    submit(outcomeOfOrphaned(claim, { now: clock.now(), random }), claim)
+  }
+}
+
+/** What becomes of a task that a dead worker had, also where its record cannot be read. */
+export function outcomeOfOrphaned(claim: Claim, by: Deciding): Outcome {
+  try {
+    return outcomeOfOrphan(claim, policyOf(fromRecord(claim.record)), by)
+  } catch (error) {
+    return outcomeOfUnreadable(claim, messageOf(error), by)
   }
 }

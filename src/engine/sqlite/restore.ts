@@ -7,10 +7,13 @@ import { unreachable } from "../../core/errors.ts"
 import type { TaskId } from "../../core/id.ts"
 import { rawLength } from "../../core/json.ts"
 import { isEnd, type Status } from "../../core/state.ts"
+import type { TaskRecord } from "../../core/task.ts"
 import type { CronEntry, Item, Restored, StoredEvent, WholeTask } from "../engine.ts"
+import { cronEntry } from "./cron.ts"
 import type { Store } from "./database.ts"
 import { type ExtraRow, setExtra } from "./extra.ts"
 import { becomePending, becomeScheduled, cancelResting, type LifeRow, lifeColumns } from "./lifecycle.ts"
+import { getTask } from "./look.ts"
 import { adopt, inlineLimit, storeLargeBody } from "./push.ts"
 
 const restored: Restored = { outcome: "restored" }
@@ -55,7 +58,8 @@ function restoreEvent(store: Store, { name, key, payload, at }: StoredEvent, nth
 
 function restoreTask(store: Store, task: WholeTask, now: Millis): Restored {
   const { record, state } = task
-  if (store.sql("SELECT 1 FROM task WHERE id = ?").get(record.id) !== null) return present
+  const namesake = getTask(store, record.id)?.record
+  if (namesake) return isSame(namesake, record) ? present : refused("another task has its id")
   const status: Status = state.status === "running" ? "pending" : state.status
   const uniqueUntil = record.unique?.for === undefined ? null : record.createdAt + record.unique.for
   const holder = record.unique && holderOf(store, record.unique.key)
@@ -82,6 +86,10 @@ function restoreTask(store: Store, task: WholeTask, now: Millis): Restored {
   store.ringAfterwards()
   return restored
 }
+
+/** What a push fixes for good is the same; the priority may have been revised. */
+const isSame = (a: TaskRecord, b: TaskRecord): boolean =>
+  a.body === b.body && a.name === b.name && a.queue === b.queue && a.createdAt === b.createdAt
 
 const holderOf = (store: Store, key: string) =>
   store
@@ -280,7 +288,9 @@ function restoreCron(store: Store, entry: CronEntry): Restored {
       JSON.stringify(lastTasks),
       skipped,
     )
-  if (changes === 0) return present
+  if (changes === 0) {
+    return cronEntry(store, name)?.spec === spec ? present : refused("another entry has its name")
+  }
   store.ringAfterwards()
   return restored
 }

@@ -314,13 +314,13 @@ export function moveRules(suite: Suite): void {
         const heir = await other.worker()
         await heir.settle(completed(await heir.take()))
         await other.engine.putCron("x", (await other.engine.cron("x"))!.revision, {
-          spec: "new",
+          spec: "old",
           paused: true,
         })
         const outcomes = await other.engine.restore(await everything(stage.engine))
         expect(outcomes.map(({ outcome }) => outcome)).toEqual(outcomes.map(() => "present"))
         expect(await other.status(id)).toBe("completed")
-        expect((await other.engine.cron("x"))!.spec).toBe("new")
+        expect((await other.engine.cron("x"))!.paused).toBe(true)
       })
     })
   })

@@ -1,0 +1,131 @@
+import { expect, test } from "bun:test"
+import { Sandbox, waitFor } from "../support/cli.ts"
+
+const there = (box: Sandbox) => ({ TQ_URL: `sqlite:${box.path("new.db")}` })
+const to = (box: Sandbox) => `--to=sqlite:${box.path("new.db")}`
+
+test("everything is moved, and the old store says where to", async () => {
+  await using box = new Sandbox()
+  await box.ok(["push", "a", "--id=x", "--quiet"])
+  await box.ok(["push", "b", "--after=x", "--id=y", "--quiet"])
+  const moved = await box.tq(["move", to(box)])
+  expect(moved).toEqual({
+    code: 0,
+    stdout: "",
+    stderr: `tq: 2 tasks and 0 cron entries moved to sqlite:${box.path("new.db")}\n`,
+  })
+  expect(await box.ok(["list"], { env: there(box) })).toContain("y\tblocked")
+  for (const args of [
+    ["push", "a"],
+    ["work", "--allow-commands"],
+    ["cancel", "x"],
+    ["queue", "pause", "default"],
+  ]) {
+    const ran = await box.tq(args)
+    expect(ran.code).toBe(78)
+    expect(ran.stderr).toContain(`was moved to sqlite:${box.path("new.db")}: use that URL`)
+  }
+  // Looking is allowed, and so is saying it again.
+  expect(await box.ok(["list"])).toContain("x\tpending")
+  expect((await box.tq(["move", to(box)])).code).toBe(0)
+  expect((await box.tq(["move", `--to=sqlite:${box.path("third.db")}`])).code).toBe(73)
+})
+
+test("and back again", async () => {
+  await using box = new Sandbox()
+  await box.ok(["push", "--id=x", "--quiet", "--", "echo", "hello"])
+  await box.ok(["push", "a", "--id=y", "--quiet"])
+  await box.ok(["move", to(box), "--quiet"])
+  const worker = await box.worker(["--max-tasks=1"], { env: there(box) })
+  await worker.ended
+  const back = await box.tq(["move", `--to=sqlite:${box.path("tq.db")}`], { env: there(box) })
+  expect(back.stderr).toContain("was moved here before: its old copy is deleted")
+  expect(back.code).toBe(0)
+  expect((await box.task("x")).status).toBe("completed")
+  expect(await box.ok(["result", "x"])).toBe("hello")
+  expect((await box.task("y")).status).toBe("pending")
+  await box.ok(["push", "a", "--quiet"])
+})
+
+test("not while workers live, unless it may wait for them", async () => {
+  await using box = new Sandbox()
+  box.handler("slow", "touch started; while [ ! -e go ]; do sleep 0.02; done; echo done")
+  await box.ok(["push", "slow", "--id=x", "--quiet"])
+  await box.ok(["push", "slow", "--id=y", "--quiet"])
+  const worker = await box.worker(["handlers", "-c1", "--name=w1"])
+  await waitFor(async () => (await box.task("x")).status === "running")
+  const refused = await box.tq(["move", to(box)])
+  expect(refused.code).toBe(75)
+  expect(refused.stderr).toContain("a worker lives on")
+  expect(refused.stderr).toContain("(w1): stop them, or --wait-drained")
+  // Nothing has happened.
+  await box.ok(["push", "slow", "--id=z", "--quiet"])
+
+  const waiting = box.start(["move", to(box), "--wait-drained"])
+  await worker.says(/drain/)
+  box.write("go", "")
+  expect((await worker.ended).code).toBe(0)
+  expect((await waiting.ended).code).toBe(0)
+  const list = await box.json(["list"], { env: there(box) })
+  expect(list.map(({ id, status }) => `${id} ${status}`)).toEqual(["z pending", "y pending", "x completed"])
+})
+
+test("what a killed worker had in hand is charged as ever, and comes along", async () => {
+  await using box = new Sandbox()
+  box.handler("slow", "sleep 60")
+  await box.ok(["push", "slow", "--id=x", "--quiet"])
+  const worker = await box.worker(["handlers"])
+  await waitFor(async () => (await box.task("x")).status === "running")
+  await worker.signal("SIGKILL")
+  expect((await box.tq(["move", to(box)])).code).toBe(0)
+  const [task] = await box.json(["show", "x"], { env: there(box) })
+  expect(task).toMatchObject({ status: "pending", crashes: 1 })
+})
+
+test("an interrupted move goes on where it was, or is given up", async () => {
+  await using box = new Sandbox()
+  const lines = Array.from({ length: 3_000 }, (_, n) => `{"name":"a","id":"t${n}"}`).join("\n")
+  await box.ok(["push", "--batch", "--quiet"], { stdin: lines })
+  const killed = await box.tq(["move", to(box)], { env: { TQ_FAILPOINT: "mid-move:kill" } })
+  expect(killed.code).toBe(137)
+  const closed = await box.tq(["push", "a"])
+  expect(closed.code).toBe(75)
+  expect(closed.stderr).toContain(`is being moved to sqlite:${box.path("new.db")}`)
+
+  expect((await box.tq(["move", "--abort"])).code).toBe(0)
+  await box.ok(["push", "a", "--id=more", "--quiet"])
+  expect((await box.tq(["move", "--abort"])).code).toBe(66)
+  const { code, stderr } = await box.tq(["move", to(box)])
+  expect({ code, stderr }).toMatchObject({ code: 0, stderr: expect.stringContaining("3,001 tasks") })
+  const [queue] = await box.json(["queues"], { env: there(box) })
+  expect(queue!.pending).toBe(3_001)
+})
+
+test("a target that has other tasks of the same ids or keys refuses them, and nothing is lost", async () => {
+  await using box = new Sandbox()
+  await box.ok(["push", "a", "--id=x", "--unique=k", "--quiet"])
+  await box.ok(["push", "a", "--id=theirs", "--unique=k", "--quiet"], { env: there(box) })
+  const refused = await box.tq(["move", to(box)])
+  expect(refused.code).toBe(73)
+  expect(refused.stderr).toContain("task x: theirs holds its unique key")
+  expect((await box.tq(["push", "a"])).code).toBe(75)
+  await box.ok(["cancel", "theirs", "--quiet"], { env: there(box) })
+  expect((await box.tq(["move", to(box)])).code).toBe(0)
+})
+
+test.each([
+  [["move"], 64, "where to?"],
+  [["move", "--to=redis://:pw@host"], 64, "a password in --to is visible"],
+  [["move", "--to=nonsense:x"], 78, "no engine for the URL"],
+])("%j: %d", async (args, code, says) => {
+  await using box = new Sandbox()
+  const ran = await box.tq(args)
+  expect(ran.code).toBe(code)
+  expect(ran.stderr).toMatch(/^tq: [^\n]+\n$/)
+  expect(ran.stderr).toContain(says)
+})
+
+test("to where it is already: 64", async () => {
+  await using box = new Sandbox()
+  expect((await box.tq(["move", `--to=sqlite:${box.path("tq.db")}`])).code).toBe(64)
+})
