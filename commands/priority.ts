@@ -4,6 +4,7 @@ import type { Session } from "../src/cli/session.ts"
 import { Table } from "../src/cli/table.ts"
 import { TqError } from "../src/core/errors.ts"
 import { parsePriority } from "../src/core/priority.ts"
+import { needsStore } from "../src/engine/refusal.ts"
 
 export default command({
   name: "priority",
@@ -35,7 +36,9 @@ export default command({
 })
 
 async function showLevels(session: Session): Promise<number> {
-  const queues = await (await session.engine()).queues()
+  const engine = await session.engine()
+  if (!engine.supports.levels) throw needsStore("the depth per priority")
+  const queues = await engine.queues()
   const rows = queues.flatMap(({ queue, levels }) =>
     levels.flatMap((pending, priority) => (pending > 0 ? [{ queue, priority, pending }] : [])),
   )

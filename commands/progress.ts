@@ -1,5 +1,6 @@
 import { command } from "../src/cli/command.ts"
 import { TqError } from "../src/core/errors.ts"
+import { needsStore } from "../src/engine/refusal.ts"
 import { tellWorker } from "../src/worker/tell.ts"
 
 export default command({
@@ -11,6 +12,8 @@ export default command({
   operands: { min: 1, max: 2 },
   run: async ({ operands, session }) => {
     const fraction = parseFraction(operands[0]!)
+    const { url, store } = session.config
+    if (/^amqps?:/i.test(url.value) && store.value === undefined) throw needsStore("tq progress")
     const [, message] = operands
     const progress = { fraction, ...(message !== undefined && { message: message.slice(0, 1000) }) }
     await tellWorker(session, { progress })

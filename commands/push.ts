@@ -6,6 +6,7 @@ import { TqError } from "../src/core/errors.ts"
 import { ulids } from "../src/core/id.ts"
 import { stringifySpliced } from "../src/core/json.ts"
 import type { Task } from "../src/core/task.ts"
+import { needsStore } from "../src/engine/refusal.ts"
 import { type Draft, type Drafting, taskFrom } from "../src/producer/draft.ts"
 import { draftFromFlags, subjectFrom, taskFlags } from "../src/producer/flags.ts"
 import { pushCommand } from "../src/producer/payload.ts"
@@ -73,8 +74,10 @@ async function runOne({ flags, operands, argv, session }: PushInvocation): Promi
     return 0
   }
   const engine = await session.engine()
+  if (flags["cancel-on-signal"] && !engine.supports.revise) throw needsStore("--cancel-on-signal")
+  if (flags["fail-if-exists"] && !engine.supports.dedupe) throw needsStore("--fail-if-exists")
   if (flags["require-worker"]) await requireWorker(engine, task)
-  const { id, isDuplicate, notice } = await pushTask(engine, task)
+  const { id, isDuplicate, notice } = await pushTask(engine, task, wait ? { follow: true } : {})
   const remarks = [...(isDuplicate ? [`${id} already there`] : []), ...(notice !== undefined ? [notice] : [])]
   const isRefused = isDuplicate && flags["fail-if-exists"]
   if (!wait || isRefused) {

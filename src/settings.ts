@@ -11,6 +11,10 @@ import { payloadCeiling } from "./core/task.ts"
 export interface QueueSettings {
   /** Completed tasks kept of this queue. */
   readonly keep?: number
+  /** RabbitMQ: how the queue is declared where it is not there yet. */
+  readonly kind?: "priority" | "quorum"
+  /** RabbitMQ: others declare it, plainly: durable, without arguments. */
+  readonly foreign?: boolean
 }
 
 /** `[retention]` */
@@ -84,6 +88,9 @@ class Where {
 const text: Reader<string> = (value, where) =>
   typeof value === "string" ? value : where.refuse("must be a text")
 
+const flag: Reader<boolean> = (value, where) =>
+  typeof value === "boolean" ? value : where.refuse("must be true or false")
+
 const count: Reader<number> = (value, where) =>
   Number.isSafeInteger(value) && (value as number) >= 0
     ? (value as number)
@@ -152,7 +159,7 @@ const file = section<FileSettings>({
   payloadLimit,
   durability: oneOf("full"),
   routes: recordOf(queueName),
-  queues: recordOf(section<QueueSettings>({ keep: count })),
+  queues: recordOf(section<QueueSettings>({ keep: count, kind: oneOf("priority", "quorum"), foreign: flag })),
   retention: section<RetentionSettings>({ completed: duration, count, failed: duration, output: size }),
   worker: section<WorkerSettings>({
     concurrency: count,

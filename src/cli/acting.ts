@@ -87,7 +87,7 @@ async function known(
   ids: readonly string[],
   tally: Tally,
 ): Promise<string[]> {
-  const tasks = await engine.get(ids)
+  const tasks = await engine.get(ids, amongOf(within))
   return ids.filter((id, index) => {
     const status = tasks[index]?.state.status
     const isMeant = status !== undefined && (!within || within.status.includes(status))
@@ -104,12 +104,13 @@ async function known(
 }
 
 async function changeThese(
-  { session, change, refusalIsFine }: Acting,
+  { session, change, within, refusalIsFine }: Acting,
   engine: Engine,
   ids: readonly string[],
   tally: Tally,
 ): Promise<void> {
-  const { results } = await engine.revise({ ids }, change)
+  const among = amongOf(within)
+  const { results } = await engine.revise({ ids, ...(among && { among }) }, change)
   for (const result of results) {
     if (result.outcome !== "unknown") tally.matching++
     if (result.outcome === "done") tally.changed++
@@ -122,6 +123,10 @@ async function changeThese(
     }
   }
 }
+
+/** Engines without lookup know failed tasks all the same. */
+const amongOf = (within: Acting["within"]): "failed" | undefined =>
+  within?.status.length === 1 && within.status[0] === "failed" ? "failed" : undefined
 
 const unknownId = (id: string): string => `no task ${id} (it may have been pruned)`
 
@@ -171,7 +176,7 @@ async function changeAll(
         : await engine.list(filter, { limit: Math.min(left, portion), ...from })
     const target = page ? { ids: page.tasks.map(({ record }) => record.id) } : { filter, ...from }
     const revision = await engine.revise(target, change)
-    changed += revision.results.filter(({ outcome }) => outcome === "done").length
+    changed += revision.results.filter(({ outcome }) => outcome === "done").length + (revision.unnamed ?? 0)
     left -= revision.results.length
     cursor = page ? page.cursor : revision.cursor
     if (session.showsProgress) session.progress(`${changed.toLocaleString("en")} done`)

@@ -68,7 +68,7 @@ export interface Engine {
    * Stores tasks in order and stops at the first one refused. What is reported as created is durable.
    * An id or a held unique key that is already there is a duplicate, not an error, and writes nothing.
    */
-  push(tasks: readonly TaskRecord[]): Promise<PushReport>
+  push(tasks: readonly TaskRecord[], options?: PushOptions): Promise<PushReport>
 
   /** Promotes what is due, then leases up to `limit` tasks to the worker: by queue, priority, push order. */
   claim(worker: WorkerRef, demand: Demand): Promise<Claimed>
@@ -117,8 +117,11 @@ export interface Engine {
   /** Yields the present state at once, then every change of it, and with `output` what the run writes; ends with the task. */
   follow(id: TaskId, options: { readonly output: boolean }, signal: AbortSignal): AsyncIterable<Sighting>
 
-  /** The tasks with these ids, in this order; undefined where there is none. */
-  get(ids: readonly TaskId[]): Promise<readonly (StoredTask | undefined)[]>
+  /**
+   * The tasks with these ids, in this order; undefined where there is none.
+   * @param among only failed ones are meant: an engine without lookup knows those too
+   */
+  get(ids: readonly TaskId[], among?: "failed"): Promise<readonly (StoredTask | undefined)[]>
 
   /** What a run wrote, in order: the last run that wrote anything, or the last of one attempt. */
   output(id: TaskId, attempt?: number): Promise<readonly Chunk[]>
@@ -183,6 +186,11 @@ export interface Engine {
 }
 
 // ── push ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export interface PushOptions {
+  /** The caller will follow these tasks: an engine without lookup can tell him of no others. */
+  readonly follow?: true
+}
 
 export type Pushed = { readonly id: TaskId } & (
   | { readonly outcome: "created"; readonly status: Status }
@@ -355,7 +363,8 @@ export interface QueueInfo {
 // ── changing ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 export type Target =
-  | { readonly ids: readonly TaskId[] }
+  /** `among`: as for `get`. */
+  | { readonly ids: readonly TaskId[]; readonly among?: "failed" }
   | { readonly filter: Filter; readonly cursor?: string }
 
 export type Change =
@@ -376,6 +385,8 @@ export type Revised = { readonly id: TaskId } & (
 export interface Revision {
   /** By ids: one for each. By filter: those that the change allowed. */
   readonly results: readonly Revised[]
+  /** How many more were done, where the store does not say which. */
+  readonly unnamed?: number
   readonly cursor?: string
 }
 

@@ -3,6 +3,7 @@ import { resolve } from "node:path"
 import type { Config } from "../config.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
+import type { QueueSettings } from "../settings.ts"
 import { redactUrl } from "../url.ts"
 import type { Engine } from "./engine.ts"
 
@@ -16,6 +17,10 @@ export interface OpenOptions {
   readonly durability?: "full"
   /** Holds the password of a server; wins over one in the URL. */
   readonly passwordFile?: string
+  /** `[queues]` of tq.toml. */
+  readonly queues?: Readonly<Record<string, QueueSettings>>
+  /** Further queues that tq.toml speaks of: those that tasks are routed to. */
+  readonly routed?: readonly string[]
 }
 
 /** Opens the engine that the URL names. Throws `config` for a URL that tq does not know, `unreachable` for a silent one. */
@@ -32,10 +37,15 @@ export function openConfigured(
 ): Promise<Engine> {
   const { url, namespace, passwordFile } = config
   const durability = config.file("durability")
+  if (/^amqps?:/i.test(url.value) && config.store.value !== undefined) {
+    throw new TqError("unsupported", "a store beside RabbitMQ: not in this version of tq")
+  }
   return openEngine({
     ...by,
     url: url.value,
     namespace: namespace.value,
+    queues: config.file("queues") ?? {},
+    routed: Object.values(config.file("routes") ?? {}),
     ...(durability && { durability }),
     ...(passwordFile.value && { passwordFile: passwordFile.value }),
   })
@@ -48,10 +58,15 @@ async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
       const { SqliteEngine } = await import("./sqlite/sqlite.ts")
       return new SqliteEngine({ ...options, path: sqlitePath(url) })
     }
+    case "amqp":
+    case "amqps": {
+      const { RabbitEngine } = await import("./rabbitmq/rabbitmq.ts")
+      return new RabbitEngine({ ...options, url })
+    }
     default:
       throw new TqError(
         "config",
-        `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH`,
+        `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH or amqp://HOST`,
       )
   }
 }

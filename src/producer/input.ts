@@ -5,6 +5,7 @@ import { stdinStream } from "../cli/stdin.ts"
 import { LineWriter, ReaderGone } from "../cli/terminal.ts"
 import { TqError } from "../core/errors.ts"
 import { stringifySpliced } from "../core/json.ts"
+import { needsStore } from "../engine/refusal.ts"
 import { draftFromLine, fillTemplate, records, textOf } from "./batch.ts"
 import { type Draft, type Drafting, taskFrom } from "./draft.ts"
 import { type Entry, inLine, pushMany } from "./many.ts"
@@ -24,6 +25,7 @@ export interface InputOptions {
 export async function pushInput(options: InputOptions): Promise<number> {
   const { session, separator, failIfExists } = options
   const engine = await session.engine()
+  if (failIfExists && !engine.supports.dedupe) throw needsStore("--fail-if-exists")
   const out = new LineWriter(1)
   const interrupted = interruption()
   try {

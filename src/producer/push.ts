@@ -2,7 +2,8 @@
 import { TqError } from "../core/errors.ts"
 import type { TaskId } from "../core/id.ts"
 import { fromRecord, type Task, toRecord } from "../core/task.ts"
-import type { Engine, Pushed, StoredTask } from "../engine/engine.ts"
+import type { Engine, Pushed, PushOptions, StoredTask } from "../engine/engine.ts"
+import { needsStore } from "../engine/refusal.ts"
 import { noticeFor } from "./notice.ts"
 
 export interface Receipt {
@@ -18,17 +19,19 @@ export function checkSupport(engine: Engine, task: Task): void {
     ["unique", task.unique, "--unique"],
     ["serial", task.serial, "--serial"],
     ["after", task.after, "--after"],
+    ["flows", task.flow, "a flow"],
   ] as const
   for (const [capability, value, flag] of needs) {
     if (value !== undefined && !engine.supports[capability]) {
-      throw new TqError("unsupported", `${flag} is unsupported by ${engine.kind} without a store`)
+      throw needsStore(flag)
     }
   }
 }
 
-export async function pushTask(engine: Engine, task: Task): Promise<Receipt> {
+/** @param options `follow`: the caller will wait for its end */
+export async function pushTask(engine: Engine, task: Task, options: PushOptions = {}): Promise<Receipt> {
   checkSupport(engine, task)
-  const { results, audiences } = await engine.push([toRecord(task)])
+  const { results, audiences } = await engine.push([toRecord(task)], options)
   const pushed = results[0]!
   await refuseIfWrong(engine, task, pushed)
   const isDuplicate = pushed.outcome === "duplicate"

@@ -55,14 +55,13 @@ export async function waitAndStream(session: Session, id: TaskId, options: Strea
       const code = waiting.finish(last)
       return interrupted.exitCode ?? code
     }
+    const remedy = (await session.engine()).supports.revise ? `: tq cancel ${id} ends it` : ""
     if (timedOut) {
-      session.warn(
-        `${id} has not ended within ${formatDuration(timeout!)}; it goes on: tq cancel ${id} ends it`,
-      )
+      session.warn(`${id} has not ended within ${formatDuration(timeout!)}; it goes on${remedy}`)
       return 124
     }
     if (interrupted.exitCode !== undefined) {
-      session.warn(`no longer waiting; ${id} goes on: tq cancel ${id} ends it`)
+      session.warn(`no longer waiting; ${id} goes on${remedy}`)
       return interrupted.exitCode
     }
     throw new TqError("missing", `${id} was deleted`)

@@ -97,7 +97,7 @@ function refuseIdle({ repertoire, runners }: Setup, session: Session): void {
 }
 
 async function taskJson(id: string, engine: Engine): Promise<string | undefined> {
-  const [task] = engine.supports.lookup ? await engine.get([id]) : []
+  const [task] = await engine.get([id], "failed")
   return task && viewJson(task)
 }
 

@@ -189,6 +189,7 @@ export class Supervisor {
     })
     this.#emptiness = new Emptiness({
       link,
+      clock,
       isIdle: () => this.#runs.size === 0 && this.#pump.leases.length === 0 && this.#pump.foundNothing,
       sweep: () => this.#sweeper.now(),
     })

@@ -1,4 +1,5 @@
+import { rabbitmq } from "./rabbitmq.ts"
 import { redis } from "./redis.ts"
 import type { TestServer } from "./server.ts"
 
-export const servers: readonly TestServer[] = [redis]
+export const servers: readonly TestServer[] = [redis, rabbitmq]

@@ -53,6 +53,23 @@ export function waitRules(suite: Suite): void {
       expect(delays.toSorted((a, b) => a - b)[4]).toBeLessThan(100)
     })
 
+    rule(
+      "returns for work in any of its queues, also when it has looked into them meanwhile",
+      async (stage) => {
+        stage.ground.clock.flow()
+        const worker = await stage.worker({ queues: ["a", "b"] })
+        const producer = await stage.another()
+        for (const queue of ["b", "a", "b"]) {
+          const woken = waitUntil(worker, gotWork(worker))
+          await Bun.sleep(20)
+          expect(await worker.claims()).toEqual([])
+          await Bun.sleep(20)
+          await producer.push([stage.task({ queue })])
+          expect(await woken).toBeLessThan(5_000)
+        }
+      },
+    )
+
     rule("wakes everybody who serves the queue", async (stage) => {
       stage.ground.clock.flow()
       const workers = [await stage.worker(), await stage.stranger(), await stage.stranger()]

@@ -1,0 +1,348 @@
+/**
+ * How one worker gets its messages. It takes no more than it can start: what it does not need yet stays in the queue, where a more
+ * urgent one can still overtake it and another worker can have it.
+ *
+ * - One queue with priorities: a consumer whose prefetch is the number of tasks that the worker can run. The broker sends the next
+ *   message when one is acknowledged; nothing is asked for.
+ * - Several queues, which have an order of preference, and quorum queues: `basic.get`, queue by queue. Only while all are empty a
+ *   consumer with prefetch 1 watches each of them.
+ *
+ * A consumer's deliveries come by themselves. A claim must nevertheless find what is in the queue already: the channel asks for the
+ * queue's depth, twice. The queue has sent what it may before it gives the first answer, the channel before it gives the second.
+ */
+import type { Channel, ConsumeMessage, GetMessage } from "amqplib"
+import type { Millis } from "../../core/clock.ts"
+import { within } from "./deadline.ts"
+import type { Names } from "./names.ts"
+import { brokenOff, isMissing, type Queues } from "./queues.ts"
+import { type Connected, isAtLeast, type Wire } from "./wire.ts"
+
+/** A message that is in this worker's hands until it is acknowledged. */
+export interface Delivery {
+  readonly message: ConsumeMessage | GetMessage
+  /** As tq calls it. */
+  readonly queue: string
+  readonly consumer: Consumer | undefined
+  readonly channel: Channel
+  /** The broker takes it back if it is not acknowledged in time. */
+  readonly isTimed: boolean
+}
+
+interface Consumer {
+  readonly queue: string
+  readonly tag: string
+  readonly prefetch: number
+  /** Deliveries that are not acknowledged yet. */
+  unacked: number
+  isGone: boolean
+}
+
+export interface Wanted {
+  readonly name: string
+  readonly limit: number
+}
+
+export interface IntakeOptions {
+  readonly wire: Wire
+  readonly queues: Queues
+  readonly names: Names
+  readonly patience: Millis
+  /** These are somebody else's from now on: the channel or its connection was lost. */
+  readonly lost: (deliveries: readonly Delivery[]) => void
+  /** Puts back what was never handed out, uncharged. */
+  readonly giveBack: (deliveries: readonly Delivery[]) => Promise<void>
+}
+
+/** The largest prefetch there is. */
+const longestPrefetch = 65_535
+/** From this version on a consumer can have a timeout of its own. */
+const ownTimeout = "3.11.15"
+/** Four weeks: a run as long as that is its own affair. */
+const longestRun: Millis = 28 * 86_400_000
+
+export class Intake {
+  readonly #options: IntakeOptions
+  #channel: Channel | undefined
+  #connection: Connected | undefined
+  #stream: Consumer | undefined
+  #watchers: Consumer[] = []
+  /** Delivered, not handed out yet. */
+  #buffer: Delivery[] = []
+  readonly #outstanding = new Set<Delivery>()
+  /** Rings for whoever waits: something has come, or is lost. */
+  #bell = Promise.withResolvers<void>()
+  /** A claim has stopped the consumers that others wait for. */
+  #stirred = Promise.withResolvers<void>()
+  #turn: Promise<unknown> = Promise.resolve()
+  #isClosed = false
+
+  constructor(options: IntakeOptions) {
+    this.#options = options
+  }
+
+  /** Messages of these queues, in their order: what is there now, at most `limit`. */
+  take(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
+    return this.#alone(() => this.#take(queues, limit)).finally(() => {
+      const { resolve } = this.#stirred
+      this.#stirred = Promise.withResolvers()
+      resolve()
+    })
+  }
+
+  /** Puts back at the head what was taken and is not wanted after all. */
+  untake(deliveries: readonly Delivery[]): void {
+    this.#buffer.unshift(...deliveries)
+  }
+
+  /** Resolves when a message has come or is there already, or the channel was lost; `signal` ends the wait. */
+  async arrival(queues: readonly string[], signal: AbortSignal): Promise<void> {
+    const { promise: aborted, resolve } = Promise.withResolvers<"enough">()
+    const stop = () => resolve("enough")
+    signal.addEventListener("abort", stop)
+    try {
+      while (!signal.aborted && !this.#isClosed) {
+        const rung = this.#bell.promise.then(() => "enough" as const)
+        const stirred = this.#stirred.promise.then(() => "again" as const)
+        await this.#alone(() => this.#listen(queues))
+        if (this.#buffer.length > 0) return
+        if ((await Promise.race([rung, stirred, aborted])) === "enough") return
+      }
+    } finally {
+      signal.removeEventListener("abort", stop)
+    }
+  }
+
+  /** The worker wants nothing more for now: nothing is to come, and nothing to lie here while others could run it. */
+  release(): Promise<void> {
+    return this.#alone(async () => {
+      const idle = this.#buffer.length === 0
+      const full = this.#stream === undefined || this.#stream.unacked >= this.#stream.prefetch
+      if (idle && full && this.#watchers.length === 0) return
+      await this.#stopConsuming()
+      const rest = this.#buffer.splice(0)
+      if (rest.length > 0) await this.#options.giveBack(rest)
+    })
+  }
+
+  /** @returns false when the broker has taken it back already */
+  acknowledge(delivery: Delivery): boolean {
+    if (!this.#outstanding.delete(delivery)) return false
+    try {
+      delivery.channel.ack(delivery.message)
+    } catch {
+      // The channel is closing, and its end says what is lost.
+      this.#outstanding.add(delivery)
+      return false
+    }
+    if (delivery.consumer) delivery.consumer.unacked--
+    return true
+  }
+
+  holds(delivery: Delivery): boolean {
+    return this.#outstanding.has(delivery)
+  }
+
+  /** Wakes whoever waits. */
+  ring(): void {
+    const { resolve } = this.#bell
+    this.#bell = Promise.withResolvers()
+    resolve()
+  }
+
+  /** Lets go of everything: what was not acknowledged goes to others. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.ring()
+    await this.#channel?.close().catch(() => undefined)
+  }
+
+  async #take(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
+    const wanted = queues.filter((queue) => queue.limit > 0)
+    if (limit <= 0 || wanted.length === 0) return []
+    const [only] = wanted
+    if (wanted.length === 1 && this.#canStream(only!.name)) {
+      const room = Math.min(limit, only!.limit)
+      await this.#streamFrom(only!.name, room)
+      if (this.#buffer.length < room) await this.#untilDelivered(only!.name)
+      return this.#buffer.splice(0, room)
+    }
+    return this.#pick(wanted, limit)
+  }
+
+  #canStream(queue: string): boolean {
+    return this.#options.queues.kindOf(queue) !== "quorum"
+  }
+
+  /** Consumes from one queue so that `room` more may come than the worker already has. */
+  async #streamFrom(queue: string, room: number): Promise<void> {
+    const channel = await this.#ready()
+    const stream = this.#stream?.queue === queue && !this.#stream.isGone ? this.#stream : undefined
+    const buffered = this.#buffer.filter((delivery) => delivery.consumer === stream).length
+    const handedOut = stream ? stream.unacked - buffered : 0
+    const prefetch = Math.min(longestPrefetch, handedOut + room)
+    if (stream?.prefetch === prefetch) return
+    // The prefetch of a running consumer cannot be changed.
+    await this.#stopConsuming()
+    const others = this.#buffer.filter((delivery) => delivery.queue !== queue)
+    if (others.length > 0) {
+      this.#buffer = this.#buffer.filter((delivery) => delivery.queue === queue)
+      await this.#options.giveBack(others)
+    }
+    // What is here already, from the consumer that was stopped, takes a place of those that may come.
+    const places = Math.min(longestPrefetch, room - this.#buffer.length)
+    if (places > 0) this.#stream = await this.#consume(channel, queue, places)
+  }
+
+  async #untilDelivered(queue: string): Promise<void> {
+    const channel = await this.#ready()
+    const name = this.#options.names.queue(queue)
+    await this.#asking(queue, async () => {
+      await channel.checkQueue(name)
+      await channel.checkQueue(name)
+    })
+  }
+
+  async #pick(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
+    const channel = await this.#ready()
+    await this.#stopConsuming()
+    const taken: Delivery[] = []
+    for (const { name, limit: own } of queues) {
+      const room = Math.min(own, limit - taken.length)
+      const here = this.#buffer.filter((delivery) => delivery.queue === name).slice(0, Math.max(0, room))
+      this.#buffer = this.#buffer.filter((delivery) => !here.includes(delivery))
+      taken.push(...here)
+      for (let left = room - here.length; left > 0; left--) {
+        const delivery = await this.#get(channel, name)
+        if (!delivery) break
+        taken.push(delivery)
+      }
+    }
+    const rest = this.#buffer.splice(0)
+    if (rest.length > 0) await this.#options.giveBack(rest)
+    return taken
+  }
+
+  async #get(channel: Channel, queue: string): Promise<Delivery | undefined> {
+    await this.#options.queues.ensure(queue)
+    const name = this.#options.names.queue(queue)
+    const message = await this.#asking(queue, () => channel.get(name))
+    if (!message) return undefined
+    const delivery: Delivery = { message, queue, consumer: undefined, channel, isTimed: true }
+    this.#outstanding.add(delivery)
+    return delivery
+  }
+
+  /** Sees to it that the next message of these queues makes itself known. */
+  async #listen(queues: readonly string[]): Promise<void> {
+    if (this.#buffer.length > 0 || queues.length === 0) return
+    const [only = ""] = queues
+    if (queues.length === 1 && this.#canStream(only)) {
+      const stream = this.#stream?.queue === only && !this.#stream.isGone ? this.#stream : undefined
+      if (!stream || stream.unacked >= stream.prefetch) await this.#streamFrom(only, 1)
+      return
+    }
+    const channel = await this.#ready()
+    const isWatching = (queue: string) => this.#watchers.some((some) => some.queue === queue && !some.isGone)
+    if (queues.every(isWatching)) return
+    await this.#stopConsuming()
+    for (const queue of queues) this.#watchers.push(await this.#consume(channel, queue, 1))
+  }
+
+  async #consume(channel: Channel, queue: string, prefetch: number): Promise<Consumer> {
+    const { queues, names } = this.#options
+    await queues.ensure(queue)
+    const hasOwnTimeout = isAtLeast(this.#connection?.version ?? "0", ownTimeout)
+    let consumer: Consumer | undefined
+    const early: ConsumeMessage[] = []
+    const receive = (message: ConsumeMessage) => {
+      consumer!.unacked++
+      const delivery: Delivery = { message, queue, consumer, channel, isTimed: !hasOwnTimeout }
+      this.#outstanding.add(delivery)
+      this.#buffer.push(delivery)
+      this.ring()
+    }
+    const { consumerTag } = await this.#asking(queue, async () => {
+      await channel.prefetch(prefetch, false)
+      return channel.consume(
+        names.queue(queue),
+        (message) => {
+          if (message === null) this.#cancelled(queue, consumer)
+          else if (consumer) receive(message)
+          else early.push(message)
+        },
+        hasOwnTimeout ? { arguments: { "x-consumer-timeout": longestRun } } : {},
+      )
+    })
+    consumer = { queue, tag: consumerTag, prefetch, unacked: 0, isGone: false }
+    for (const message of early) receive(message)
+    return consumer
+  }
+
+  /** By the broker: its queue was deleted. */
+  #cancelled(queue: string, consumer: Consumer | undefined): void {
+    if (consumer) consumer.isGone = true
+    this.#options.queues.forget(queue)
+    this.ring()
+  }
+
+  async #stopConsuming(): Promise<void> {
+    const consumers = [...(this.#stream ? [this.#stream] : []), ...this.#watchers]
+    this.#stream = undefined
+    this.#watchers = []
+    const channel = this.#channel
+    if (!channel) return
+    for (const { tag, queue, isGone } of consumers) {
+      if (!isGone) await this.#asking(queue, () => channel.cancel(tag))
+    }
+  }
+
+  /** A call on the channel. What it cannot do ends the channel, and the next call opens another. */
+  async #asking<T>(queue: string, ask: () => Promise<T>): Promise<T> {
+    try {
+      return await within(this.#options.patience, ask(), "the broker does not answer")
+    } catch (error) {
+      if (isMissing(error)) this.#options.queues.forget(queue)
+      const broken = brokenOff(error)
+      if (broken.code === "unreachable" && !isMissing(error)) this.#connection?.destroy()
+      throw broken
+    }
+  }
+
+  async #ready(): Promise<Channel> {
+    if (this.#channel) return this.#channel
+    const connection = await this.#options.wire.connected()
+    const opening = connection.model.createChannel()
+    let channel: Channel
+    try {
+      channel = await within(this.#options.patience, opening, "the broker opens no channel")
+    } catch (error) {
+      throw brokenOff(error)
+    }
+    channel.on("error", () => undefined)
+    channel.on("close", () => this.#channelLost(channel))
+    this.#channel = channel
+    this.#connection = connection
+    return channel
+  }
+
+  #channelLost(channel: Channel): void {
+    if (this.#channel === channel) {
+      this.#channel = undefined
+      this.#stream = undefined
+      this.#watchers = []
+    }
+    const gone = [...this.#outstanding].filter((delivery) => delivery.channel === channel)
+    const buffered = new Set(this.#buffer)
+    this.#buffer = this.#buffer.filter((delivery) => delivery.channel !== channel)
+    for (const delivery of gone) this.#outstanding.delete(delivery)
+    this.#options.lost(gone.filter((delivery) => !buffered.has(delivery)))
+    this.ring()
+  }
+
+  /** One at a time: what one call asks of the channel must not be undone by another. */
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#turn.then(work)
+    this.#turn = mine.catch(() => undefined)
+    return mine
+  }
+}

@@ -1,0 +1,391 @@
+/**
+ * One worker's place at the broker: what it took, what of it is running, and what becomes of it.
+ *
+ * A claim looks at every message before it hands it out. One that expired is dropped, one that is not due yet goes back on the
+ * ladder, and one that was delivered before, to a worker or a connection that is gone, is published again with `redeliveries` + 1: so
+ * that a task which takes workers down does not go round for ever.
+ *
+ * Whatever changes a task is published first, confirmed, and only then the message is acknowledged. A crash between the two leaves
+ * two copies, never none: the guarantee is at least once.
+ */
+import type { Claim, Lease } from "../../core/claim.ts"
+import { type Clock, instantOf, type Millis } from "../../core/clock.ts"
+import { unreachable } from "../../core/errors.ts"
+import type { TaskId } from "../../core/id.ts"
+import { attemptOf, type Failure, keptFailures } from "../../core/state.ts"
+import type { Outcome } from "../../core/transition.ts"
+import type { Beat, Demand, Note, Settlement, Wake, WorkerInfo } from "../engine.ts"
+import { needsStore } from "../refusal.ts"
+import type { Dispatch, Shipment } from "./dispatch.ts"
+import { type Delivery, Intake, type IntakeOptions } from "./intake.ts"
+import { type Carried, decode, freshState, type Parcel, taskStateOf } from "./message.ts"
+import type { News } from "./news.ts"
+import { Presence, type PresenceOptions } from "./rollcall.ts"
+
+/** Deliveries that were lost with a worker or a connection, then the task is set aside. */
+export const maxRedeliveries = 10
+/** A task that comes so much early has come: the ladder counts in steps. */
+const earlyBy: Millis = 64
+
+export interface StationOptions
+  extends Omit<IntakeOptions, "lost" | "giveBack">,
+    Omit<PresenceOptions, "drain"> {
+  readonly id: string
+  readonly dispatch: Dispatch
+  readonly news: News
+  readonly clock: Clock
+  readonly newId: () => TaskId
+}
+
+interface Held {
+  readonly lease: Lease
+  readonly delivery: Delivery
+  readonly parcel: Parcel
+  readonly startedAt: Millis
+}
+
+export class Station {
+  readonly #options: StationOptions
+  readonly #intake: Intake
+  readonly #presence: Presence
+  readonly #held = new Map<string, Held>()
+  /** Applied by a settle that failed later on: it is sent again as a whole. */
+  readonly #applied = new Set<string>()
+  #lost: Lease[] = []
+  #isToDrain = false
+  #isDrainHeard = false
+  #isClosed = false
+
+  constructor(options: StationOptions) {
+    this.#options = options
+    this.#intake = new Intake({
+      ...options,
+      lost: (deliveries) => this.#lose(deliveries),
+      giveBack: (deliveries) => this.#giveBack(deliveries),
+    })
+    this.#presence = new Presence({
+      ...options,
+      drain: () => {
+        this.#isToDrain = true
+        this.#intake.ring()
+      },
+    })
+  }
+
+  // ── claim ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async claim(demand: Demand): Promise<{ claims: Claim[]; now: Millis }> {
+    const { clock } = this.#options
+    const claims: Claim[] = []
+    const left = new Map(demand.queues.map(({ name, limit }) => [name, limit]))
+    let bytes = 0
+    for (;;) {
+      const wanted = demand.queues.map(({ name }) => ({ name, limit: left.get(name)! }))
+      const room = bytes > demand.bytes ? 0 : demand.limit - claims.length
+      const taken = await this.#intake.take(wanted, room)
+      const now = clock.now()
+      if (taken.length === 0) return { claims, now }
+      const { ready, isWhole } = await this.#sort(taken, now)
+      for (const [i, held] of ready.entries()) {
+        bytes += Buffer.byteLength(held.parcel.record.body)
+        if (bytes > demand.bytes && claims.length > 0) {
+          this.#intake.untake(ready.slice(i).map(({ delivery }) => delivery))
+          return { claims, now }
+        }
+        claims.push(this.#handOut(held, now))
+        left.set(held.delivery.queue, left.get(held.delivery.queue)! - 1)
+      }
+      // What was dealt with on the way has made room for more.
+      if (isWhole) return { claims, now }
+    }
+  }
+
+  #handOut({ delivery, parcel }: { delivery: Delivery; parcel: Parcel }, now: Millis): Claim {
+    const { record, state } = parcel
+    const lease = {
+      id: record.id,
+      epoch: this.#freeEpoch(record.id, state.epoch + 1),
+      worker: this.#options.id,
+    }
+    this.#held.set(keyOf(lease), { lease, delivery, parcel, startedAt: now })
+    this.#options.news.tell(parcel, { ...taskStateOf(state, "running"), epoch: lease.epoch, startedAt: now })
+    return {
+      lease,
+      record,
+      retryCount: state.retryCount,
+      crashes: state.crashes,
+      postponements: state.postponements,
+      startedAt: now,
+      ...(state.tally !== undefined && { tally: state.tally }),
+    }
+  }
+
+  /** Nobody here drops the second of two tasks with one id: each needs a lease of its own. */
+  #freeEpoch(id: TaskId, wish: number): number {
+    let epoch = wish
+    while (this.#held.has(keyOf({ id, epoch }))) epoch++
+    return epoch
+  }
+
+  /** Deals with what is not to be run now. */
+  async #sort(taken: readonly Delivery[], now: Millis) {
+    const { newId, dispatch, news } = this.#options
+    const ready: { delivery: Delivery; parcel: Parcel }[] = []
+    const moved: { delivery: Delivery; shipment: Shipment }[] = []
+    const dropped: { delivery: Delivery; parcel: Parcel }[] = []
+    for (const delivery of taken) {
+      const { message, queue } = delivery
+      const parcel = decode(message, queue, now, newId)
+      const { expiresAt, dueAt } = parcel.state
+      if (expiresAt !== undefined && expiresAt <= now) dropped.push({ delivery, parcel })
+      else if (dueAt !== undefined && dueAt - now > earlyBy) {
+        moved.push({ delivery, shipment: { parcel, queue, to: "queue", dueAt } })
+      } else if (message.fields.redelivered) {
+        moved.push({ delivery, shipment: this.#returned(parcel, queue, now) })
+      } else ready.push({ delivery, parcel })
+    }
+    if (moved.length > 0) await dispatch.send(moved.map(({ shipment }) => shipment))
+    for (const { delivery } of moved) this.#intake.acknowledge(delivery)
+    for (const { delivery, parcel } of dropped) {
+      if (!this.#intake.acknowledge(delivery)) continue
+      const ended = { ...parcel.state, finishedAt: now, reason: "expired" }
+      news.tell(parcel, taskStateOf(ended, "cancelled"))
+    }
+    return { ready, isWhole: moved.length + dropped.length === 0 }
+  }
+
+  /** It came back without a word from whoever had it. */
+  #returned(parcel: Parcel, queue: string, now: Millis): Shipment {
+    const state = {
+      ...parcel.state,
+      redeliveries: parcel.state.redeliveries + 1,
+      epoch: parcel.state.epoch + 1,
+    }
+    if (state.redeliveries < maxRedeliveries) return { parcel: { ...parcel, state }, queue, to: "queue" }
+    const failure: Failure = {
+      kind: "worker lost",
+      attempt: attemptOf(state),
+      at: now,
+      message: `delivered ${state.redeliveries} times, and each time the worker or its connection was lost`,
+    }
+    const dead = { ...withFailure(state, failure), finishedAt: now, reason: failure.kind }
+    this.#options.news.tell(parcel, taskStateOf(dead, "failed"))
+    return { parcel: { ...parcel, state: dead }, queue, to: "dead" }
+  }
+
+  async #giveBack(deliveries: readonly Delivery[]): Promise<void> {
+    const { clock, newId, dispatch } = this.#options
+    const now = clock.now()
+    // Not requeued: that would look like a delivery that was lost.
+    await dispatch.send(
+      deliveries.map(({ message, queue }) => ({
+        parcel: decode(message, queue, now, newId),
+        queue,
+        to: "queue",
+      })),
+    )
+    for (const delivery of deliveries) this.#intake.acknowledge(delivery)
+  }
+
+  // ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** @returns the leases that were lost */
+  async settle(settlements: readonly Settlement[]): Promise<Lease[]> {
+    for (const { outcome } of settlements) refuse(outcome)
+    const lost: Lease[] = []
+    const applying: { held: Held; settlement: Settlement; shipments: Shipment[]; state: Carried }[] = []
+    const now = this.#options.clock.now()
+    for (const settlement of settlements) {
+      const { outcome } = settlement
+      const held = this.#held.get(keyOf(outcome.lease))
+      if (held && outcome.lease.worker === this.#options.id && this.#intake.holds(held.delivery)) {
+        applying.push({ held, settlement, ...applied(held, outcome, now) })
+      } else if (!this.#applied.has(keyOf(outcome.lease))) lost.push(outcome.lease)
+    }
+    const shipments = applying.flatMap((one) => one.shipments)
+    if (shipments.length > 0) await this.#options.dispatch.send(shipments)
+    for (const { held, settlement, state } of applying) {
+      this.#held.delete(keyOf(held.lease))
+      // Lost in this very moment: what was published counts, and the task runs once more.
+      this.#intake.acknowledge(held.delivery)
+      this.#applied.add(keyOf(held.lease))
+      this.#tellEnd(held, settlement, state)
+    }
+    return lost
+  }
+
+  /** The worker has heard of the last settle. */
+  settled(): void {
+    this.#applied.clear()
+  }
+
+  #tellEnd({ parcel, lease, startedAt }: Held, { outcome, output }: Settlement, state: Carried): void {
+    const { news } = this.#options
+    if (output) news.tellOutput(parcel, lease.epoch, attemptOf(parcel.state), output)
+    const status = outcome.to
+    news.tell(parcel, {
+      ...taskStateOf({ ...state, startedAt }, status),
+      ...(outcome.to === "completed" && { result: outcome.result }),
+      ...(outcome.to === "completed" &&
+        outcome.skipped !== undefined && { reason: `skipped: ${outcome.skipped}` }),
+    })
+  }
+
+  /** News of a run, for whoever waits for its end. */
+  report(lease: Lease, notes: readonly Note[]): "ok" | "lost" {
+    const held = this.#held.get(keyOf(lease))
+    if (!held) return "lost"
+    const { news } = this.#options
+    const { parcel } = held
+    for (const note of notes) {
+      if (note.kind === "output") news.tellOutput(parcel, lease.epoch, attemptOf(parcel.state), [note])
+      else if (note.kind === "progress") {
+        news.tell(parcel, { ...taskStateOf(parcel.state, "running"), progress: note.progress })
+      }
+    }
+    return "ok"
+  }
+
+  // ── the worker's life ─────────────────────────────────────────────────────────────────────────────────────────
+
+  async beat(info: WorkerInfo, resync: readonly Lease[] | undefined): Promise<Omit<Beat, "now">> {
+    await this.#presence.show(info)
+    const held = new Set(resync?.map(keyOf))
+    if (resync) {
+      const unknown = [...this.#held.values()].filter(({ lease }) => !held.has(keyOf(lease)))
+      for (const { lease } of unknown) this.#held.delete(keyOf(lease))
+      await this.#giveBack(unknown.map(({ delivery }) => delivery))
+    }
+    const lost = (resync ?? []).filter((lease) => !this.#held.has(keyOf(lease)))
+    const cancelled = this.#lost.splice(0)
+    this.#isDrainHeard ||= this.#isToDrain
+    return { standing: "live", cancelled, lost, drain: this.#isToDrain }
+  }
+
+  async wait(queues: readonly string[], timeout: Millis, signal: AbortSignal): Promise<Wake> {
+    try {
+      return await this.#waited(queues, timeout, signal)
+    } catch (error) {
+      if (this.#isClosed) return "nothing"
+      throw error
+    }
+  }
+
+  async #waited(queues: readonly string[], timeout: Millis, signal: AbortSignal): Promise<Wake> {
+    if (signal.aborted) return "nothing"
+    const deadline = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, Math.ceil(timeout)))])
+    if (queues.length === 0) await this.#intake.release()
+    if (this.#hasOrders()) return "orders"
+    const before = this.#lost.length
+    await this.#intake.arrival(queues, deadline)
+    if (this.#hasOrders() || this.#lost.length > before) return "orders"
+    return queues.length > 0 && !deadline.aborted ? "work" : "nothing"
+  }
+
+  #hasOrders(): boolean {
+    return this.#lost.length > 0 || (this.#isToDrain && !this.#isDrainHeard)
+  }
+
+  /** Gives back what it holds, uncharged, and goes. */
+  async leave(): Promise<void> {
+    await this.#intake.release()
+    const held = [...this.#held.values()]
+    this.#held.clear()
+    await this.#giveBack(
+      held.map(({ delivery }) => delivery).filter((delivery) => this.#intake.holds(delivery)),
+    )
+    await this.close()
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#presence.leave()
+    await this.#intake.close()
+  }
+
+  #lose(deliveries: readonly Delivery[]): void {
+    const gone = new Set(deliveries)
+    for (const [key, { delivery, lease }] of this.#held) {
+      if (!gone.has(delivery)) continue
+      this.#held.delete(key)
+      this.#lost.push(lease)
+    }
+  }
+}
+
+const keyOf = ({ id, epoch }: Pick<Lease, "id" | "epoch">): string => `${id}#${epoch}`
+
+function refuse(outcome: Outcome): void {
+  if (outcome.to === "waiting") {
+    throw needsStore("waiting for events")
+  }
+  if (outcome.to === "blocked") {
+    throw needsStore("waiting for other tasks")
+  }
+}
+
+/** What an outcome sends, and the state it leaves. */
+function applied(
+  { parcel, lease, delivery, startedAt }: Held,
+  outcome: Outcome,
+  now: Millis,
+): { shipments: Shipment[]; state: Carried } {
+  const { queue } = delivery
+  const { dueAt: _, ...before } = parcel.state
+  const state: Carried = { ...before, epoch: lease.epoch }
+  const spawned = (outcome.spawn ?? []).map(
+    (record): Shipment => ({
+      parcel: { record, state: freshState },
+      queue: record.queue,
+      to: "queue",
+      ...(record.runAt && { dueAt: instantOf(record.runAt, now) }),
+    }),
+  )
+  const to = (next: Carried, more: Partial<Shipment> = {}) => ({
+    shipments: [
+      ...spawned,
+      { parcel: { ...parcel, state: next }, queue, to: "queue", ...more } satisfies Shipment,
+    ],
+    state: next,
+  })
+  switch (outcome.to) {
+    case "completed":
+      return { shipments: spawned, state: { ...state, finishedAt: now } }
+    case "cancelled":
+      return { shipments: spawned, state: { ...state, finishedAt: now, reason: outcome.reason } }
+    case "failed":
+      return to(
+        { ...withFailure(state, outcome.failure), startedAt, finishedAt: now, reason: outcome.failure.kind },
+        { to: "dead" },
+      )
+    case "scheduled": {
+      const dueAt = instantOf(outcome.when, now)
+      if (outcome.charge === "none") return to(postponed(state, outcome), { dueAt })
+      const { tally: __, ...rest } = withFailure(state, outcome.failure)
+      return to({ ...rest, retryCount: state.retryCount + 1 }, { dueAt })
+    }
+    case "pending":
+      if (outcome.charge === "none") return to(state)
+      return to({ ...withFailure(state, outcome.failure), crashes: state.crashes + 1 })
+    case "waiting":
+    case "blocked":
+      // Refused before anything was applied.
+      return { shipments: [], state }
+    default:
+      return unreachable(outcome)
+  }
+}
+
+function postponed(
+  state: Carried,
+  { tally }: Extract<Outcome, { to: "scheduled"; charge: "none" }>,
+): Carried {
+  const { tally: _, ...rest } = state
+  return { ...rest, postponements: state.postponements + 1, ...(tally !== undefined && { tally }) }
+}
+
+const withFailure = (state: Carried, failure: Failure): Carried => ({
+  ...state,
+  failures: [...state.failures, failure].slice(-keptFailures),
+  failureCount: state.failureCount + 1,
+})
