@@ -1,7 +1,5 @@
-import { rmSync, writeFileSync } from "node:fs"
 import { command } from "../src/cli/command.ts"
-import type { Session } from "../src/cli/session.ts"
-import { messageOf, TqError } from "../src/core/errors.ts"
+import { writeNew } from "../src/cli/create.ts"
 import { selfCommand } from "../src/self.ts"
 import starter from "../src/templates/tq.toml" with { type: "text" }
 import workerUnit from "../src/templates/tq-worker.service" with { type: "text" }
@@ -31,19 +29,4 @@ const unitPath = (path: string): string => path.replaceAll("%", "%%")
 const unitProgram = (path: string): string => {
   const escaped = unitPath(path)
   return /[\s"'\\;]/.test(escaped) ? `"${escaped.replace(/["\\]/g, "\\$&")}"` : escaped
-}
-
-/** Never over something that is there. */
-function writeNew(session: Session, path: string, text: string, mode: number): void {
-  try {
-    writeFileSync(path, text, { mode, flag: "wx" })
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === "EEXIST") throw new TqError("exists", `${path} is already there: move it away first`)
-    // The disk may have been full only after the file was made.
-    rmSync(path, { force: true })
-    throw new TqError(code === "ENOSPC" ? "io" : "exists", `cannot create ${path}: ${messageOf(error)}`)
-  }
-  if (session.json) session.printLine(JSON.stringify({ path }))
-  else session.printLine(path)
 }

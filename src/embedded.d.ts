@@ -9,6 +9,11 @@ declare module "*.sh" {
   export default text
 }
 
+declare module "*.yaml" {
+  const text: string
+  export default text
+}
+
 declare module "*.toml" {
   const text: string
   export default text

@@ -28,6 +28,8 @@ export interface Subject {
   readonly queue: string
   readonly name: string
   readonly isCommand: boolean
+  /** It is settled by the worker itself: no handler runs. */
+  readonly isConducted?: boolean
   /** The id of the key that signed it. */
   readonly signedWith?: string
 }
@@ -37,7 +39,8 @@ export function gapFor(task: Subject, audiences: readonly Audience[]): Gap | und
   if (audiences.length === 0) return "no worker"
   const serving = audiences.filter(({ queues }) => queues.includes("*") || queues.includes(task.queue))
   if (serving.length === 0) return "no worker serves the queue"
-  const able = task.isCommand ? serving : serving.filter((audience) => handles(audience, task.name))
+  const able =
+    task.isCommand || task.isConducted ? serving : serving.filter((audience) => handles(audience, task.name))
   if (able.length === 0) return "no worker has the handler"
   if (able.some((audience) => permits(audience, task))) return undefined
   if (task.signedWith !== undefined) return "no worker holds its key"

@@ -62,6 +62,19 @@ export function memberTexts(text: JsonText): Map<string, JsonText> {
   return members
 }
 
+/** The elements of a JSON array as verbatim texts. */
+export function elementTexts(text: JsonText): JsonText[] {
+  const elements: JsonText[] = []
+  let at = skipSpace(text, text.indexOf("[") + 1)
+  while (at < text.length && text[at] !== "]") {
+    const end = endOfValue(text, at)
+    elements.push(text.slice(at, end))
+    at = skipSpace(text, end)
+    if (text[at] === ",") at = skipSpace(text, at + 1)
+  }
+  return elements
+}
+
 function skipSpace(text: string, at: number): number {
   while (text[at] === " " || text[at] === "\n" || text[at] === "\t" || text[at] === "\r") at++
   return at

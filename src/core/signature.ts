@@ -89,12 +89,14 @@ function partsOfTick(task: Task, namespace: string): readonly Part[] | undefined
 /** The schedule that a tick's id names. */
 const cronOf = (id: TaskId): string | undefined => /^cron:(.+):\d+:\d+$/.exec(id)?.[1]
 
-const subject = ({ name, queue, payload, args, command }: Task): readonly Part[] => [
+const subject = ({ name, queue, payload, args, command, plan, step }: Task): readonly Part[] => [
   ...text(name),
   ...text(queue),
   ...text(payload),
   ...list(args),
   ...(command ? partsOfCommand(command) : absent),
+  ...text(plan && JSON.stringify(plan)),
+  ...text(step && JSON.stringify(step)),
 ]
 
 function partsOfCommand({ argv, cwd, env, stdin }: Command): readonly Part[] {

@@ -75,6 +75,10 @@ export interface Task extends Indexed, RunSettings {
   /** Trace context and the user's own. */
   readonly headers?: Readonly<Record<string, string>>
   readonly signature?: string
+  /** Of a flow's run: what core/flow.ts calls its plan. */
+  readonly plan?: Readonly<Record<string, unknown>>
+  /** Of a step of a run: its note. */
+  readonly step?: Readonly<Record<string, unknown>>
 }
 
 /** What engines store. */
@@ -107,6 +111,8 @@ export function toRecord(task: Task): TaskRecord {
     command: command && { ...command, stdin: command.stdin && Buffer.from(command.stdin).toString("base64") },
     headers,
     signature,
+    plan: task.plan,
+    step: task.step,
   }
   return { ...indexedOf(task), body: `${JSON.stringify(head)}\n${payload}` }
 }
@@ -137,6 +143,8 @@ export function fromRecord(record: TaskRecord): Task {
     ...(head.command !== undefined && { command: commandOf(record, head.command) }),
     ...pick(record, head, "headers", isStringRecord),
     ...pick(record, head, "signature", (value): value is string => typeof value === "string"),
+    ...pick(record, head, "plan", isObject),
+    ...pick(record, head, "step", isObject),
   }
 }
 

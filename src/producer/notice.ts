@@ -1,6 +1,7 @@
 /** What `push` says when nobody will run a task. */
 import { type Audience, type Gap, gapFor, type Subject } from "../core/audience.ts"
 import { unreachable } from "../core/errors.ts"
+import { isObject } from "../core/json.ts"
 import { signingKeyOf } from "../core/signature.ts"
 import type { Task } from "../core/task.ts"
 
@@ -17,8 +18,15 @@ export function subjectOf(task: Task): Subject {
     queue: task.queue,
     name: task.name,
     isCommand: task.command !== undefined,
+    ...(isConducted(task) && { isConducted: true }),
     ...(signedWith !== undefined && { signedWith }),
   }
+}
+
+/** A run, and the steps that only wait for others or for a decision. */
+function isConducted({ plan, step }: Task): boolean {
+  const kind = isObject(step?.work) ? step.work.kind : undefined
+  return plan !== undefined || step?.map !== undefined || kind === "approve"
 }
 
 function wordsFor(gap: Gap, task: Task, location: string): string {

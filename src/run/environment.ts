@@ -34,13 +34,17 @@ export function baseEnvironment(
 /** Bytes. The kernel takes 128 KiB a variable (MAX_ARG_STRLEN, execve(2)); a longer payload is on stdin only. */
 const longestVariable = 100_000
 
-/** @param deadline when the hard limit strikes, in epoch milliseconds */
+/**
+ * @param deadline when the hard limit strikes, in epoch milliseconds
+ * @param variables of a flow's step; what is too long for a variable is on stdin only
+ */
 export function runEnvironment(
   base: Readonly<Record<string, string>>,
   claim: Claim,
   task: Task,
   policy: RunPolicy,
   deadline: Millis | undefined,
+  variables: Readonly<Record<string, string>> = {},
 ): Record<string, string> {
   const env: Record<string, string> = { ...base, ...task.command?.env }
   env.TQ_TASK_ID = task.id
@@ -56,6 +60,10 @@ export function runEnvironment(
   if (task.flow) {
     env.TQ_FLOW_ID = task.flow.run
     env.TQ_STEP = task.flow.step
+  }
+  for (const [name, value] of Object.entries(variables)) {
+    if (Buffer.byteLength(value) <= longestVariable) env[name] = value
+    else delete env[name]
   }
   if (deadline !== undefined) env.TQ_DEADLINE = String(Math.floor(deadline / 1000))
   for (const [header, variable] of handedOn) {

@@ -5,6 +5,7 @@ import { messageOf } from "../core/errors.ts"
 import { fromRecord, type Task } from "../core/task.ts"
 import { type FailureReport, policyOf, type RunPolicy } from "../core/transition.ts"
 import { failpoint } from "../failpoint.ts"
+import type { Prepared } from "../flow/conduct.ts"
 import type { Directories } from "../run/directories.ts"
 import { runEnvironment } from "../run/environment.ts"
 import type { ProcessSpec, Sink } from "../run/process.ts"
@@ -42,6 +43,8 @@ export interface LaunchOptions {
 export type Launched =
   /** Nobody has looked lately whether its directory answers. */
   | { readonly kind: "unseen"; readonly directory: string }
+  /** Of a flow: its parents have to be looked at first. */
+  | { readonly kind: "unprepared" }
   | { readonly kind: "running"; readonly run: Run; readonly policy: RunPolicy }
   /** For a runner. */
   | { readonly kind: "handled"; readonly pool: Pool; readonly task: Task; readonly policy: RunPolicy }
@@ -66,6 +69,7 @@ export type Launched =
 /**
  * Never throws: a task that cannot be started must not take the worker with it.
  * @param mayStart whether there is a slot for another process
+ * @param prepared a flow's step with its values filled in
  */
 export function launch(
   claim: Claim,
@@ -73,17 +77,21 @@ export function launch(
   options: LaunchOptions,
   mayStart: boolean,
   outputReady: () => void,
+  prepared?: Prepared,
 ): Launched {
-  let task: Task
+  let stored: Task
   try {
-    task = fromRecord(claim.record)
+    stored = fromRecord(claim.record)
   } catch (error) {
     return { kind: "unreadable", message: messageOf(error) }
   }
-  const handler = task.command ? undefined : repertoire.handlers.get(task.name)
-  const policy = policyOf(task, handler?.settings)
-  const refusal = refusalOf(task, repertoire.permission, options.clock.now())
-  if (refusal) return afterRefusal(refusal, task, policy)
+  const handler = stored.command ? undefined : repertoire.handlers.get(stored.name)
+  const policy = policyOf(stored, handler?.settings)
+  // The record as it was pushed: that is what was signed.
+  const refusal = refusalOf(stored, repertoire.permission, options.clock.now())
+  if (refusal) return afterRefusal(refusal, stored, policy)
+  if (stored.flow && !prepared) return { kind: "unprepared" }
+  const task = prepared?.task ?? stored
   if (handler) return handled(handler, task, policy)
   if (!mayStart) return { kind: "full" }
   const argv = argvFor(task, repertoire)
@@ -93,7 +101,7 @@ export function launch(
   if (answers === undefined) return { kind: "unseen", directory: cwd }
   if (!answers) return { kind: "unstartable", failure: silent(cwd), task, policy }
   try {
-    const spec = specFor(claim, task, policy, argv, cwd, repertoire, options.clock.now())
+    const spec = specFor(claim, task, policy, argv, cwd, repertoire, options.clock.now(), prepared?.variables)
     if ("failure" in spec) return { kind: "unstartable", failure: spec.failure, task, policy }
     return { kind: "running", run: start(claim, policy, spec, options, outputReady), policy }
   } catch (error) {
@@ -126,9 +134,10 @@ function specFor(
   cwd: string,
   { environment }: Repertoire,
   now: Millis,
+  variables: Prepared["variables"] | undefined,
 ): ProcessSpec | { readonly failure: FailureReport } {
   const deadline = policy.timeout === undefined ? undefined : now + policy.timeout
-  const env = runEnvironment(environment, claim, task, policy, deadline)
+  const env = runEnvironment(environment, claim, task, policy, deadline, variables)
   const located = locateProgram(argv[0]!, cwd, env.PATH ?? "/usr/local/bin:/usr/bin:/bin")
   if ("failure" in located) return located
   const stdin = task.command ? task.command.stdin : Buffer.from(task.payload)

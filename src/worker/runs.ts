@@ -3,7 +3,7 @@
  */
 import type { Claim, Lease } from "../core/claim.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
-import { unreachable } from "../core/errors.ts"
+import { messageOf, TqError, unreachable } from "../core/errors.ts"
 import type { TaskId } from "../core/id.ts"
 import type { Progress } from "../core/state.ts"
 import { readTally } from "../core/tally.ts"
@@ -16,6 +16,7 @@ import {
 } from "../core/transition.ts"
 import type { Output, Settlement } from "../engine/engine.ts"
 import { failpoint } from "../failpoint.ts"
+import { conduct, PlanCache, type Prepared } from "../flow/conduct.ts"
 import { Directories } from "../run/directories.ts"
 import type { Execution } from "../run/execution.ts"
 import type { Run } from "../run/run.ts"
@@ -42,6 +43,11 @@ export interface RunsOptions extends Omit<LaunchOptions, "directories"> {
   readonly started: () => void
   /** A slot became free without anything to settle. */
   readonly vacated: () => void
+}
+
+interface ConductTrouble {
+  readonly kind: "trouble"
+  readonly error: unknown
 }
 
 interface InFlight {
@@ -71,6 +77,7 @@ export class Runs implements JobListener {
   readonly #news: News
   readonly #neighbours: Neighbours
   readonly #pace = new Pace()
+  readonly #plans = new PlanCache()
   #repertoire: Repertoire
   /** Those of the repertoire, and of former ones that still have jobs. */
   #pools: readonly Pool[]
@@ -148,14 +155,19 @@ export class Runs implements JobListener {
     this.#pools = [...new Set([...repertoire.pools, ...this.#pools.filter((pool) => pool.size > 0)])]
   }
 
-  /** @param isAhead claimed ahead of free slots */
-  start(claim: Claim, isAhead: boolean): void {
+  /**
+   * @param isAhead claimed ahead of free slots
+   * @param prepared a flow's step with its values filled in
+   */
+  start(claim: Claim, isAhead: boolean, prepared?: Prepared): void {
     const { lease } = claim
     const mayStart = !isAhead || this.freeSlots > 0
-    const launched = launch(claim, this.#repertoire, this.#launchOptions, mayStart, () =>
-      this.#tellNews(lease),
-    )
+    const tellNews = () => this.#tellNews(lease)
+    const launched = launch(claim, this.#repertoire, this.#launchOptions, mayStart, tellNews, prepared)
     switch (launched.kind) {
+      case "unprepared":
+        void this.#conduct(claim, isAhead)
+        break
       case "running":
         this.#started(claim, launched)
         break
@@ -167,7 +179,7 @@ export class Runs implements JobListener {
         this.#watchAhead()
         break
       case "unseen":
-        void this.#look(claim, launched.directory)
+        void this.#look(claim, launched.directory, prepared)
         break
       case "unreadable":
         this.#submit(claim, outcomeOfUnreadable(claim, launched.message, this.#deciding()))
@@ -219,11 +231,52 @@ export class Runs implements JobListener {
     pool.run(job)
   }
 
-  async #look(claim: Claim, directory: string): Promise<void> {
+  async #look(claim: Claim, directory: string, prepared: Prepared | undefined): Promise<void> {
     if (!(await this.#whileUndecided(claim, this.#launchOptions.directories.look(directory)))) return
-    if (this.#isStopping || this.#options.slots.isResting) this.giveBack(claim)
-    else this.start(claim, false)
+    this.#startOrGiveBack(claim, false, prepared)
     this.#hasChanged()
+  }
+
+  #startOrGiveBack(claim: Claim, isAhead: boolean, prepared: Prepared | undefined): void {
+    if (this.#isStopping || this.#options.slots.isResting) this.giveBack(claim)
+    else this.start(claim, isAhead, prepared)
+  }
+
+  /** Looks at what a task of a flow needs to know, and then runs it or settles it without a run. */
+  async #conduct(claim: Claim, isAhead: boolean): Promise<void> {
+    const { link, clock, resultLimit } = this.#options
+    const question = conduct(claim, {
+      now: clock.now(),
+      look: (ids) => link.engine.get(ids),
+      memos: (id) => link.engine.memos(id),
+      resultLimit,
+      plans: this.#plans,
+    }).catch((error): ConductTrouble => ({ kind: "trouble", error }))
+    if (!(await this.#whileUndecided(claim, question))) return
+    const conducted = await question
+    switch (conducted.kind) {
+      case "run":
+        this.#startOrGiveBack(claim, isAhead, conducted.prepared)
+        break
+      case "settled":
+        this.#submit(claim, conducted.outcome)
+        break
+      case "trouble":
+        this.#couldNotConduct(claim, conducted.error)
+        break
+      default:
+        unreachable(conducted)
+    }
+    this.#hasChanged()
+  }
+
+  #couldNotConduct(claim: Claim, error: unknown): void {
+    if (error instanceof TqError && error.code === "data") {
+      this.#submit(claim, outcomeOfUnreadable(claim, error.message, this.#deciding()))
+      return
+    }
+    this.#options.talk.remark(`${claim.lease.id} is given back: ${messageOf(error)}`)
+    this.giveBack(claim)
   }
 
   /** What this worker cannot run, another one may. */

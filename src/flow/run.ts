@@ -1,0 +1,109 @@
+/** Starts a run: one push. */
+import type { Session } from "../cli/session.ts"
+import { TqError } from "../core/errors.ts"
+import { checkId, type TaskId, ulids } from "../core/id.ts"
+import { isObject, type JsonText, type JsonValue, memberTexts, parseJson } from "../core/json.ts"
+import { checkQueueName, globMatches } from "../core/name.ts"
+import { defaultPriority, parsePriority } from "../core/priority.ts"
+import { type Task, toRecord } from "../core/task.ts"
+import type { Engine, WorkerView } from "../engine/engine.ts"
+import { checkSize } from "../producer/draft.ts"
+import { refuseIfWrong } from "../producer/push.ts"
+import type { Document } from "./document.ts"
+import { runTask } from "./expand.ts"
+import { refuseWithoutFlows } from "./look.ts"
+
+export interface RunOptions {
+  readonly id?: string
+  readonly input?: JsonText
+  readonly queue?: string
+  readonly priority?: string
+  readonly label?: string
+}
+
+export interface Started {
+  readonly id: TaskId
+  readonly isDuplicate: boolean
+  /** What keeps it from running, as things stand. */
+  readonly notices: readonly string[]
+}
+
+/** Throws before anything is written when the engine or its workers cannot run it. */
+export async function startRun(session: Session, document: Document, options: RunOptions): Promise<Started> {
+  const engine = await session.engine()
+  refuseWithoutFlows(engine)
+  const unsigned = taskOf(session, document, options)
+  const workers = await engine.workers()
+  refuseMissingHandlers(unsigned, document, workers, engine)
+  const sign = await session.signer()
+  const task = sign?.(unsigned) ?? unsigned
+  const { results } = await engine.push([toRecord(task)])
+  const pushed = results[0]!
+  await refuseIfWrong(engine, task, pushed)
+  return {
+    id: pushed.id,
+    isDuplicate: pushed.outcome === "duplicate",
+    notices: noticesFor(task, document, workers, engine),
+  }
+}
+
+function taskOf(session: Session, document: Document, options: RunOptions): Task {
+  const input = inputOf(document.input, options.input)
+  checkSize("input", Buffer.byteLength(input), session.payloadLimit)
+  const { id, queue, priority, label } = options
+  return runTask(document.plan, {
+    id: id === undefined ? ulids(session.clock, session.random)() : checkId(id),
+    input,
+    queue: queue === undefined ? (document.queue ?? "default") : checkQueueName(queue),
+    priority: priority === undefined ? (document.priority ?? defaultPriority) : parsePriority(priority),
+    createdAt: session.clock.now(),
+    ...(label !== undefined && { label }),
+  })
+}
+
+/** The members of an object are laid over those that the flow sets; anything else takes their place. */
+function inputOf(preset: JsonValue | undefined, given: JsonText | undefined): JsonText {
+  if (given === undefined) return JSON.stringify(preset ?? null)
+  const value = parseJson(given, "--input")
+  if (!isObject(preset) || !isObject(value)) return given
+  const members = new Map([...memberTexts(JSON.stringify(preset)), ...memberTexts(given)])
+  return `{${[...members].map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(",")}}`
+}
+
+const serves = ({ queues }: WorkerView, queue: string): boolean =>
+  queues.includes("*") || queues.includes(queue)
+
+/** Workers that serve the queue are there, and none of them knows the task: it is misspelt, or its worker is down. */
+function refuseMissingHandlers(
+  task: Task,
+  { plan }: Document,
+  workers: readonly WorkerView[],
+  engine: Engine,
+): void {
+  for (const { id, work, queue } of plan.steps) {
+    if (work.kind !== "task") continue
+    const able = workers.filter((worker) => serves(worker, queue ?? task.queue))
+    if (
+      able.length === 0 ||
+      able.some(({ handlers }) => handlers.some((glob) => globMatches(glob, work.name)))
+    )
+      continue
+    throw new TqError(
+      "later",
+      `step ${id}: no worker on queue ${JSON.stringify(queue ?? task.queue)} has a handler for ${work.name} on ${engine.location}: nothing was pushed`,
+    )
+  }
+}
+
+function noticesFor(
+  task: Task,
+  { plan }: Document,
+  workers: readonly WorkerView[],
+  { location }: Engine,
+): string[] {
+  if (workers.length === 0) return [`no worker is running on ${location}: start one with tq work`]
+  const queues = new Set([task.queue, ...plan.steps.map(({ queue }) => queue ?? task.queue)])
+  return [...queues]
+    .filter((queue) => !workers.some((worker) => serves(worker, queue)))
+    .map((queue) => `no worker serves queue ${JSON.stringify(queue)} on ${location}`)
+}
