@@ -32,7 +32,7 @@ import type {
 } from "../engine.ts"
 import { drainCascades } from "./cascade.ts"
 import { claim, standingOf } from "./claim.ts"
-import { cronEntries, cronEntry, dueCrons, fire, putCron } from "./cron.ts"
+import { cronEntries, cronEntry, dueCrons, putCron } from "./cron.ts"
 import { Store } from "./database.ts"
 import { dump } from "./dump.ts"
 import { memosOf, sendEvent } from "./event.ts"
@@ -48,6 +48,7 @@ import { refuseRelocated, relocate, relocationOf } from "./relocation.ts"
 import { report } from "./report.ts"
 import { restore } from "./restore.ts"
 import { portion, reviseIds, reviseMatching } from "./revise.ts"
+import { Salvo } from "./salvo.ts"
 import { settleAll } from "./settle.ts"
 import { hasSweepings, sweep, Watch } from "./sweep.ts"
 import { waitForWork } from "./wait.ts"
@@ -86,6 +87,7 @@ export class SqliteEngine implements Engine {
   readonly #store: Store
   readonly #locks = new HeldLocks()
   readonly #watch = new Watch()
+  readonly #salvo: Salvo
 
   constructor(options: SqliteOptions) {
     const path = databasePath(options.path, options.namespace)
@@ -96,6 +98,7 @@ export class SqliteEngine implements Engine {
       patience: options.patience ?? 10_000,
       alwaysDurable: options.durability === "full",
     })
+    this.#salvo = new Salvo(this.#store, (work) => this.#change(work))
   }
 
   async open() {
@@ -257,7 +260,7 @@ export class SqliteEngine implements Engine {
   }
 
   async fire(name: string, firing: Firing) {
-    return this.#change((now) => fire(this.#store, name, firing, now))
+    return this.#salvo.fire(name, firing)
   }
 
   async dump(cursor?: string) {
