@@ -3,11 +3,11 @@ import type { Session } from "../src/cli/session.ts"
 import { readStdin } from "../src/cli/stdin.ts"
 import { waitTimeout, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
-import { ulids } from "../src/core/id.ts"
 import { stringifySpliced } from "../src/core/json.ts"
 import type { Task } from "../src/core/task.ts"
 import { needsStore } from "../src/engine/refusal.ts"
-import { type Draft, type Drafting, taskFrom } from "../src/producer/draft.ts"
+import { type Draft, taskFrom } from "../src/producer/draft.ts"
+import { draftingOf } from "../src/producer/drafting.ts"
 import { draftFromFlags, subjectFrom, taskFlags } from "../src/producer/flags.ts"
 import { pushCommand } from "../src/producer/payload.ts"
 import { pushTask, requireWorker } from "../src/producer/push.ts"
@@ -66,7 +66,7 @@ async function runOne({ flags, operands, argv, session }: PushInvocation): Promi
   const subject = await subjectOf(operands, argv, session)
   const task = taskFrom(
     { ...draftFromFlags(flags), ...subject, ...(await stdinOf(flags, subject, session)) },
-    await drafting(session),
+    await draftingOf(session),
   )
   if (flags["dry-run"]) {
     const show = await shower(session)
@@ -94,7 +94,7 @@ async function runMany({ flags, operands, argv, session }: PushInvocation): Prom
   const { pushInput, readInput } = await import("../src/producer/input.ts")
   const options = {
     session,
-    drafting: await drafting(session),
+    drafting: await draftingOf(session),
     shared: draftFromFlags(flags),
     template: flags.batch ? undefined : await subjectOf(operands, argv, session),
     separator: flags.null ? "\0" : "\n",
@@ -138,19 +138,6 @@ function refuseTogether(
 function refuseWithoutWait(flags: PushInvocation["flags"]): void {
   if (flags["wait-timeout"] !== undefined) throw new TqError("usage", "--wait-timeout needs --wait")
   if (flags["cancel-on-signal"]) throw new TqError("usage", "--cancel-on-signal needs --wait")
-}
-
-async function drafting(session: Session): Promise<Drafting> {
-  const sign = await session.signer()
-  return {
-    now: session.clock.now(),
-    newId: ulids(session.clock, session.random),
-    routes: session.config.file("routes") ?? {},
-    payloadLimit: session.payloadLimit,
-    cwd: process.cwd(),
-    environment: session.env,
-    ...(sign && { sign }),
-  }
 }
 
 /** `--dry-run`: what would be stored. */

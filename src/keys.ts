@@ -4,7 +4,7 @@
  */
 import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs"
 import { messageOf, TqError } from "./core/errors.ts"
-import { type Key, keyOf, signTask } from "./core/signature.ts"
+import { type Key, keyOf, signCronTask, signTask } from "./core/signature.ts"
 import type { Task } from "./core/task.ts"
 import { isOwn, isWritableByOthers } from "./ownership.ts"
 
@@ -34,6 +34,12 @@ export function readKeys(path: string): readonly [Key, ...Key[]] {
 export function signerFrom(path: string, namespace: string): (task: Task) => Task {
   const [key] = readKeys(path)
   return (task) => signTask(task, namespace, key)
+}
+
+/** Signs what every tick of a schedule pushes, with the first key of the file. */
+export function cronSignerFrom(path: string, namespace: string): (task: Task, cron: string) => Task {
+  const [key] = readKeys(path)
+  return (task, cron) => signCronTask(task, namespace, cron, key)
 }
 
 function readSecret(path: string): string {

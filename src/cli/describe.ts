@@ -14,7 +14,7 @@ import type { Session } from "./session.ts"
 import { statusStyle } from "./tasks.ts"
 import { type Paint, printable } from "./terminal.ts"
 
-type Line = readonly [label: string, text: string | undefined]
+export type Line = readonly [label: string, text: string | undefined]
 
 export async function describeTask(session: Session, engine: Engine, stored: StoredTask): Promise<string> {
   const { state } = stored
@@ -36,7 +36,10 @@ export async function describeTask(session: Session, engine: Engine, stored: Sto
   ])
 }
 
-function subjectLines(task: Task): Line[] {
+/** A task, or what a schedule will push. */
+type Described = Omit<Task, "id" | "createdAt">
+
+export function subjectLines(task: Described): Line[] {
   return [
     ["name", task.name],
     ["command", task.command && commandLine(task.command.argv)],
@@ -57,7 +60,7 @@ function subjectLines(task: Task): Line[] {
   ]
 }
 
-function settingLines(task: Task, now: Millis): Line[] {
+export function settingLines(task: Described, now: Millis): Line[] {
   const retries = task.maxRetries ?? defaultMaxRetries(task)
   return [
     [
@@ -111,12 +114,12 @@ const shortened = (text: string): string => {
   return line.length > 200 || line.length < text.length ? `${line.slice(0, 200)} …` : line
 }
 
-function instant(at: Millis, now: Millis): string {
+export function instant(at: Millis, now: Millis): string {
   const distance = at > now ? `in ${humanDuration(at - now)}` : `${humanDuration(now - at)} ago`
   return `${new Date(at).toISOString()} (${distance})`
 }
 
-function format(paint: Paint, lines: readonly Line[]): string {
+export function format(paint: Paint, lines: readonly Line[]): string {
   const shown = lines.filter(
     (line): line is readonly [string, string] => line[1] !== undefined && line[1] !== "",
   )

@@ -110,6 +110,14 @@ export class Session {
     return signerFrom(keyFile.value, namespace.value)
   }
 
+  /** Signs what the ticks of a schedule push; undefined without a key file. */
+  async cronSigner(): Promise<((task: Task, cron: string) => Task) | undefined> {
+    const { keyFile, namespace } = this.config
+    if (keyFile.value === undefined) return undefined
+    const { cronSignerFrom } = await import("../keys.ts")
+    return cronSignerFrom(keyFile.value, namespace.value)
+  }
+
   /** Bytes of a payload, and of a result. */
   get payloadLimit(): number {
     return this.config.file("payloadLimit") ?? defaultPayloadLimit

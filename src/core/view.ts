@@ -22,6 +22,22 @@ export function viewOf(stored: Viewed): Record<string, unknown> {
 /** What a push would store. */
 export const viewDraft = (record: TaskRecord): JsonText => stringifySpliced(fixedMembers(fromRecord(record)))
 
+/** What a schedule pushes at every tick: `in` and `expires` count from there. */
+export function viewTemplate(template: Omit<Task, "id" | "createdAt">): JsonText {
+  const {
+    id: _,
+    createdAt: __,
+    runAt,
+    expiresAt,
+    ...members
+  } = fixedMembers({
+    ...template,
+    id: "",
+    createdAt: 0,
+  })
+  return stringifySpliced({ ...members, in: runAt, expires: expiresAt })
+}
+
 function fixedMembers(task: Task): Record<string, unknown> {
   const { command, backoff, runAt, expiresAt, unique, payload, ...rest } = task
   return {

@@ -57,7 +57,7 @@ export const taskFlags = {
 export type TaskFlags = ParsedFlags<typeof taskFlags>
 
 /** The draft that the options alone describe. */
-export function draftFromFlags(flags: TaskFlags): Draft {
+export function draftFromFlags(flags: Partial<TaskFlags>): Draft {
   const draft: Record<string, unknown> = {}
   for (const name of Object.keys(taskFlags) as (keyof typeof taskFlags)[]) {
     const value = flags[name]

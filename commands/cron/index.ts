@@ -1,0 +1,18 @@
+import { group } from "../../src/cli/command.ts"
+
+export default group({
+  name: "cron",
+  description: "Schedules: tasks pushed again and again, by whichever worker or tq scheduler is awake.",
+  subcommands: {
+    add: () => import("./add.ts"),
+    list: () => import("./list.ts"),
+    import: () => import("./import.ts"),
+    show: () => import("./show.ts"),
+    remove: () => import("./remove.ts"),
+    pause: () => import("./pause.ts"),
+    resume: () => import("./resume.ts"),
+    run: () => import("./run.ts"),
+    next: () => import("./next.ts"),
+  },
+  fallback: "list",
+})

@@ -1,0 +1,92 @@
+/** `tq cron add` as it was typed: its options, and the plan that they make. */
+import type { ParsedFlags } from "../cli/command.ts"
+import { parseDuration, parseInstant } from "../core/duration.ts"
+import { TqError } from "../core/errors.ts"
+import { isTaskName } from "../core/name.ts"
+import type { Task } from "../core/task.ts"
+import type { Overlap } from "../engine/engine.ts"
+import { type Draft, type Drafting, taskFrom } from "../producer/draft.ts"
+import { draftFromFlags, taskFlags } from "../producer/flags.ts"
+import { parseCatchUp } from "./catchup.ts"
+import { overlaps, type Plan } from "./entry.ts"
+import { tickId } from "./firing.ts"
+import { checkRule, checkZone, localZone } from "./schedule.ts"
+
+// What names one task, one moment or other tasks makes no sense for what is pushed again and again.
+const { id: _, at: __, after: ___, "after-any": ____, ...repeatable } = taskFlags
+
+export const cronFlags = {
+  ...repeatable,
+  in: { ...taskFlags.in, description: "run this long after the tick" },
+  expires: {
+    ...taskFlags.expires,
+    value: "DUR",
+    description: "cancelled if not started this long after the tick",
+  },
+  stdin: { type: "boolean", description: "commands: hand on what stdin holds now, at every tick" },
+  tz: { type: "string", value: "ZONE", description: "time zone of the schedule (default: this machine's)" },
+  catchup: {
+    type: "string",
+    value: "POLICY[,DUR]",
+    description: "missed ticks: none, last (default, within 1h) or all (at most 100), not older than DUR",
+  },
+  overlap: {
+    type: "string",
+    value: "POLICY",
+    description: "the last run is not over: skip this one (default), allow both, or replace the last",
+  },
+  jitter: { type: "string", value: "DUR", description: "put each run off by up to so much" },
+  from: { type: "string", value: "TIME", description: "no tick before it" },
+  until: { type: "string", value: "TIME", description: "no tick after it" },
+} as const
+
+type CronFlags = ParsedFlags<typeof cronFlags>
+
+export function checkCronName(name: string): string {
+  if (isTaskName(name)) return name
+  throw new TqError(
+    "usage",
+    `bad name ${JSON.stringify(name)}: up to 128 letters, digits and . _ : -, beginning with a letter, digit or _`,
+  )
+}
+
+/** @param subject what is to be run, with its stdin */
+export function planFrom(
+  name: string,
+  rule: string,
+  flags: CronFlags,
+  subject: Draft,
+  by: Omit<Drafting, "sign">,
+  sign: ((task: Task, cron: string) => Task) | undefined,
+): Plan {
+  const { tz, catchup, overlap, jitter, from, until } = flags
+  const unsigned = taskFrom(
+    { ...draftFromFlags(flags), ...subject },
+    { ...by, newId: () => tickId(name, 0, 0) },
+  )
+  if (unsigned.expiresAt && "at" in unsigned.expiresAt) {
+    throw new TqError(
+      "usage",
+      `--expires: write how long after the tick, as 2h; ${flags.expires} is a moment`,
+    )
+  }
+  const { id: _, createdAt: __, ...template } = sign ? sign(unsigned, name) : unsigned
+  return {
+    schedule: {
+      rule: checkRule(rule),
+      tz: checkZone(tz ?? localZone()),
+      ...(from !== undefined && { from: parseInstant(from, "--from", by.now) }),
+      ...(until !== undefined && { until: parseInstant(until, "--until", by.now) }),
+    },
+    catchUp: parseCatchUp(catchup ?? "last"),
+    overlap: overlap === undefined ? "skip" : parseOverlap(overlap),
+    jitter: jitter === undefined ? 0 : parseDuration(jitter, "--jitter"),
+    template,
+  }
+}
+
+function parseOverlap(text: string): Overlap {
+  const overlap = overlaps.find((known) => known === text)
+  if (overlap) return overlap
+  throw new TqError("usage", `--overlap: bad value ${JSON.stringify(text)}: write ${overlaps.join(", ")}`)
+}
