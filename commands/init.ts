@@ -2,25 +2,35 @@ import { command } from "../src/cli/command.ts"
 import { writeNew } from "../src/cli/create.ts"
 import { selfCommand } from "../src/self.ts"
 import starter from "../src/templates/tq.toml" with { type: "text" }
+import schedulerUnit from "../src/templates/tq-scheduler.service" with { type: "text" }
 import workerUnit from "../src/templates/tq-worker.service" with { type: "text" }
 
 export default command({
   name: "init",
   description: "Write a starter tq.toml into this directory, or systemd units.",
   usage: ["tq init", "tq init --systemd"],
-  examples: ["tq init", "tq init --systemd && sudo cp tq-worker.service /etc/systemd/system/"],
-  flags: { systemd: { type: "boolean", description: "write tq-worker.service instead" } },
+  examples: ["tq init", "tq init --systemd && sudo cp tq-*.service /etc/systemd/system/"],
+  flags: {
+    systemd: { type: "boolean", description: "write tq-worker.service and tq-scheduler.service instead" },
+  },
   operands: { min: 0, max: 0 },
   run: async ({ flags, session }) => {
     if (flags.systemd) {
-      const unit = workerUnit
-        .replaceAll("@TQ@", () => unitProgram(selfCommand()[0]!))
-        .replaceAll("@DIRECTORY@", () => unitPath(process.cwd()))
-      writeNew(session, "tq-worker.service", unit, 0o644)
+      for (const [name, template] of units) {
+        const unit = template
+          .replaceAll("@TQ@", () => unitProgram(selfCommand()[0]!))
+          .replaceAll("@DIRECTORY@", () => unitPath(process.cwd()))
+        writeNew(session, name, unit, 0o644)
+      }
     } else writeNew(session, "tq.toml", starter, 0o600)
     return 0
   },
 })
+
+const units = [
+  ["tq-worker.service", workerUnit],
+  ["tq-scheduler.service", schedulerUnit],
+] as const
 
 /** In unit files `%` begins a specifier (systemd.unit(5)). */
 const unitPath = (path: string): string => path.replaceAll("%", "%%")

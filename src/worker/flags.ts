@@ -33,6 +33,7 @@ export const workFlags = {
     description: "run command tasks although others can write to the store",
   },
   "require-signature": { type: "boolean", description: "run only what is signed with a key of the key file" },
+  "no-scheduler": { type: "boolean", description: "leave cron entries to other workers and tq scheduler" },
   name: { type: "string", value: "NAME", description: "what it is called (default: the host's name)" },
   "pass-env": {
     type: "string",

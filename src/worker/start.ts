@@ -6,8 +6,10 @@ import type { Session } from "../cli/session.ts"
 import { TqError } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"
 import { viewJson } from "../core/view.ts"
+import type { Ticker } from "../cron/ticker.ts"
 import type { Engine } from "../engine/engine.ts"
 import { teeInto } from "../run/tee.ts"
+import { serviceManager } from "../systemd.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
 import type { Permission } from "./permission.ts"
@@ -37,6 +39,8 @@ export async function startWorker({
     refuseIdle(setup, session)
     const logs = flags["log-dir"]
     const health = flags["health-file"]
+    const service = serviceManager(session.env, session.clock)
+    const ticker = flags["no-scheduler"] ? undefined : await tickerFor(engine, session, remark)
     const maxRuns = countOf(flags["max-tasks"], "--max-tasks")
     const supervisor = new Supervisor(engine, () => session.connect(), {
       id: workerId(session.random),
@@ -47,6 +51,8 @@ export async function startWorker({
       untilEmpty: flags["until-empty"],
       ...(maxRuns !== undefined && { maxRuns }),
       setup,
+      ...(ticker && { ticker }),
+      onReady: () => service.ready("working"),
       tee: logs === undefined ? () => undefined : teeInto(logs, remark),
       taskJson,
       onHealth: health === undefined ? () => undefined : healthFile(health, session.clock, remark),
@@ -66,10 +72,12 @@ export async function startWorker({
       ...(flags.watch && { watched: watchedBy(operands, flags.runner) }),
     })
     const release = heedSignals(supervisor, reloading)
+    service.watch(() => !supervisor.isDeaf)
     try {
       const allWell = await supervisor.run()
       return flags["until-empty"] && !allWell ? 1 : 0
     } finally {
+      service.close()
       release()
       reloading.close()
     }
@@ -79,7 +87,18 @@ export async function startWorker({
   }
 }
 
-function talkFor(session: Session, format: string | undefined, say: (line: string) => void): Talk {
+/** The ticker of a worker: loaded only where the engine keeps cron entries, and somebody fires them. */
+async function tickerFor(
+  engine: Engine,
+  { clock, random }: Session,
+  remark: (message: string) => void,
+): Promise<((engine: () => Engine) => Ticker) | undefined> {
+  if (!engine.supports.cron) return undefined
+  const { Ticker } = await import("../cron/ticker.ts")
+  return (timetable) => new Ticker({ timetable, clock, random, remark })
+}
+
+export function talkFor(session: Session, format: string | undefined, say: (line: string) => void): Talk {
   if (format !== undefined && format !== "json")
     throw new TqError("usage", `--log-format: ${format} is unknown: write json`)
   if (session.quiet) return silent
@@ -96,7 +115,7 @@ function refuseIdle({ repertoire, runners }: Setup, session: Session): void {
   )
 }
 
-async function taskJson(id: string, engine: Engine): Promise<string | undefined> {
+export async function taskJson(id: string, engine: Engine): Promise<string | undefined> {
   const [task] = await engine.get([id], "failed")
   return task && viewJson(task)
 }

@@ -3,7 +3,7 @@
  *
  * It is made of one actor per file: the pump settles and claims, `Runs` holds what is running and `Slots` says how much more may
  * run, the heartbeat proves that the worker lives, the sweeper brings back what dead workers left, the janitor forgets what is
- * old, the watchdog watches the pump, the guardian kills the runs if the worker dies.
+ * old, the ticker fires cron entries, the watchdog watches the pump, the guardian kills the runs if the worker dies.
  *
  * Its life: running ──drain──▶ draining (claims nothing, ends when its runs have) ──▶ gone
  *           running ──stop──▶ stopping (the same, but runs are ended after the grace) ──▶ gone
@@ -15,6 +15,7 @@ import { TqError } from "../core/errors.ts"
 import type { Retention } from "../core/filter.ts"
 import type { TaskId } from "../core/id.ts"
 import type { JsonText } from "../core/json.ts"
+import type { Ticker } from "../cron/ticker.ts"
 import type { Engine, Settlement, WorkerInfo, WorkerStatus } from "../engine/engine.ts"
 import type { Sink } from "../run/process.ts"
 import { Crew, type RunnerPlan } from "./crew.ts"
@@ -61,6 +62,10 @@ export interface SupervisorOptions {
   readonly maxRuns?: number
   readonly setup: Setup
   readonly tee: (claim: Claim) => Sink | undefined
+  /** Makes the actor that fires cron entries; none where others do. */
+  readonly ticker?: (engine: () => Engine) => Ticker
+  /** The store knows the worker, and its actors have begun. */
+  readonly onReady?: () => void
   readonly taskJson: (id: TaskId, engine: Engine) => Promise<JsonText | undefined>
   readonly onHealth: (health: Health) => void
   readonly talk: Talk
@@ -79,6 +84,7 @@ export class Supervisor {
   readonly #heartbeat: Heartbeat
   readonly #sweeper: Sweeper
   readonly #janitor: Janitor
+  readonly #ticker: Ticker | undefined
   readonly #watchdog: Watchdog
   readonly #hooks: Hooks
   readonly #emptiness: Emptiness
@@ -175,9 +181,10 @@ export class Supervisor {
       remark,
     })
     this.#janitor = new Janitor(link, random, () => this.#setup.retention)
+    this.#ticker = options.ticker?.(() => link.engine)
     this.#watchdog = new Watchdog({
       clock,
-      lastTurn: () => this.#pump.lastTurn,
+      lastTurn: () => Math.min(this.#pump.lastTurn, this.#ticker?.lastTurn ?? Number.POSITIVE_INFINITY),
       rebuild: () => this.#rebuild(),
       remark,
     })
@@ -218,13 +225,20 @@ export class Supervisor {
     }
   }
 
+  /** Its loops are stuck, and what was done about it has not helped. */
+  get isDeaf(): boolean {
+    return this.#watchdog.isDeaf
+  }
+
   /** Works until drained or stopped. @returns whether every task it ran ended well. Throws when the store is gone. */
   async run(): Promise<boolean> {
     try {
       await this.#heartbeat.start()
       this.#sweeper.start()
       this.#janitor.start()
+      this.#ticker?.start()
       this.#watchdog.start()
+      this.#options.onReady?.()
       if (this.#options.untilEmpty) void this.#leaveWhenEmpty()
       await this.#pump.run()
       if (this.#fatal) throw this.#fatal
@@ -408,6 +422,7 @@ export class Supervisor {
     clearTimeout(this.#graceTimer)
     this.#slots.close()
     this.#watchdog.close()
+    await this.#ticker?.close()
     await this.#janitor.close()
     await this.#sweeper.close()
     await this.#heartbeat.close()

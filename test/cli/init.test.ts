@@ -46,14 +46,17 @@ test("a folder that may not be written to: 73", async () => {
   })
 })
 
-test("--systemd: a unit that systemd accepts, with this tq and this directory", async () => {
+test("--systemd: units that systemd accepts, with this tq and this directory", async () => {
   await using box = new Sandbox()
-  expect(await box.json(["init", "--systemd"])).toEqual([{ path: "tq-worker.service" }])
+  const paths = ["tq-worker.service", "tq-scheduler.service"]
+  expect(await box.json(["init", "--systemd"])).toEqual(paths.map((path) => ({ path })))
   const unit = readFileSync(box.path("tq-worker.service"), "utf8")
   expect(unit).toContain(`\nExecStart=${realpathSync(binary)} work --grace 25s\n`)
   expect(unit).toContain(`\nWorkingDirectory=${box.folder}\n`)
   expect(statSync(box.path("tq-worker.service")).mode & 0o777).toBe(0o644)
-  expect(await verify(box, box.path("tq-worker.service"))).toBe("")
+  const scheduler = readFileSync(box.path("tq-scheduler.service"), "utf8")
+  expect(scheduler).toContain(`\nExecStart=${realpathSync(binary)} scheduler\n`)
+  for (const path of paths) expect(await verify(box, box.path(path))).toBe("")
 })
 
 test("--systemd: odd characters of the paths are escaped", async () => {

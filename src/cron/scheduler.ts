@@ -1,0 +1,219 @@
+/**
+ * `tq scheduler`: a worker that runs nothing. It fires cron entries, brings back what dead workers left, and forgets what is old;
+ * several of them on one store do no harm.
+ */
+import { hostname } from "node:os"
+import manifest from "../../package.json" with { type: "json" }
+import type { Invocation, ParsedFlags } from "../cli/command.ts"
+import type { Session } from "../cli/session.ts"
+import { messageOf, TqError } from "../core/errors.ts"
+import { workerId } from "../core/id.ts"
+import type { Engine } from "../engine/engine.ts"
+import { type ServiceManager, serviceManager } from "../systemd.ts"
+import { workFlags } from "../worker/flags.ts"
+import { healthFile } from "../worker/health.ts"
+import { Secrets } from "../worker/secrets.ts"
+import { readSetup } from "../worker/setup.ts"
+import { talkFor, taskJson } from "../worker/start.ts"
+import { becomeSteady } from "../worker/steadiness.ts"
+import { type Setup, Supervisor } from "../worker/supervisor.ts"
+import type { Talk } from "../worker/talk.ts"
+import { Voice } from "../worker/voice.ts"
+import { FileTimetable } from "./file-timetable.ts"
+import { type CrontabSource, readCrontab } from "./import.ts"
+import { Ticker, type Timetable } from "./ticker.ts"
+
+export const schedulerFlags = {
+  file: {
+    type: "string",
+    value: "CRONTAB",
+    description: "fire the jobs of this crontab instead of the store's entries",
+  },
+  system: { type: "boolean", description: "its lines name a user, as in /etc/crontab (known by its path)" },
+  "user-queue": {
+    type: "string",
+    value: "Q",
+    description: "take other users' lines too, into this queue: 'user-%u'",
+  },
+  name: workFlags.name,
+  "log-format": workFlags["log-format"],
+  "health-file": workFlags["health-file"],
+} as const
+
+type SchedulerFlags = ParsedFlags<typeof schedulerFlags>
+
+/** @returns the exit code */
+export async function startScheduler({ flags, session }: Invocation<typeof schedulerFlags>): Promise<number> {
+  becomeSteady()
+  const voice = new Voice(2)
+  const secrets = new Secrets()
+  const talk = talkFor(session, flags["log-format"], (line) => voice.say(line))
+  const remark = (message: string) => talk.remark(message)
+  const service = serviceManager(session.env, session.clock)
+  try {
+    const engine = await session.engine()
+    const times = await timesFor(flags, session, engine, remark)
+    const setup = () => idleSetup(session, engine, secrets, remark)
+    const health = flags["health-file"]
+    const supervisor = new Supervisor(engine, () => session.connect(), {
+      id: workerId(session.random),
+      name: flags.name ?? hostname(),
+      host: hostname(),
+      version: manifest.version,
+      resultLimit: session.payloadLimit,
+      untilEmpty: false,
+      setup: setup(),
+      tee: () => undefined,
+      ticker: (current) =>
+        new Ticker({
+          timetable: () => times.at(current),
+          clock: session.clock,
+          random: session.random,
+          remark,
+        }),
+      onReady: () => service.ready(times.describe()),
+      taskJson,
+      onHealth: health === undefined ? () => undefined : healthFile(health, session.clock, remark),
+      talk,
+      clock: session.clock,
+      random: session.random,
+    })
+    await supervisor.muster()
+    remark(`scheduler ${supervisor.id} ${times.describe()}`)
+    const release = heedSignals(supervisor, times, setup, service, talk, session)
+    service.watch(() => !supervisor.isDeaf)
+    try {
+      await supervisor.run()
+      return 0
+    } finally {
+      service.close()
+      release()
+    }
+  } finally {
+    secrets.remove()
+    await voice.close()
+  }
+}
+
+/** Where the ticks come from. */
+interface Times {
+  at(engine: () => Engine): Timetable
+  /** Reads them anew, where they are in a file. Throws when the file makes no sense: the old ones stay. */
+  reload(): Promise<void>
+  describe(): string
+}
+
+async function timesFor(
+  flags: SchedulerFlags,
+  session: Session,
+  engine: Engine,
+  remark: (message: string) => void,
+): Promise<Times> {
+  if (flags.file !== undefined) return fileTimes(flags, flags.file, session, engine, remark)
+  if (flags.system || flags["user-queue"] !== undefined)
+    throw new TqError("usage", "--system and --user-queue go with --file")
+  if (!engine.supports.cron)
+    throw new TqError(
+      "unsupported",
+      `cron entries are unsupported by ${engine.kind} without a store: use --file`,
+    )
+  return {
+    at: (current) => current(),
+    reload: async () => undefined,
+    describe: () => `fires the cron entries of ${engine.location}`,
+  }
+}
+
+async function fileTimes(
+  flags: SchedulerFlags,
+  path: string,
+  session: Session,
+  engine: Engine,
+  remark: (message: string) => void,
+): Promise<Times> {
+  const source: CrontabSource = {
+    path,
+    system: flags.system,
+    prefix: undefined,
+    userQueue: flags["user-queue"],
+  }
+  let current = () => engine
+  let count = 0
+  const timetable = new FileTimetable(() => current(), session.clock)
+  const reload = async () => {
+    const { taken, left, remarks } = await readCrontab(session, source)
+    for (const { line, why } of left) remark(`${path}:${line}: not taken: ${why}`)
+    for (const more of remarks) remark(more)
+    timetable.use(taken)
+    count = taken.length
+  }
+  await reload()
+  return {
+    at(engineNow) {
+      current = engineNow
+      return timetable
+    },
+    reload,
+    describe: () => `fires the ${count} jobs of ${path} on ${engine.location}`,
+  }
+}
+
+/** A worker's setup that serves no queue and runs nothing. */
+function idleSetup(
+  session: Session,
+  engine: Engine,
+  secrets: Secrets,
+  remark: (message: string) => void,
+): Setup {
+  const unset = Object.entries(workFlags).map(([name, flag]) => [
+    name,
+    flag.type === "boolean" ? false : "multiple" in flag ? [] : undefined,
+  ])
+  const flags = Object.fromEntries(unset) as ParsedFlags<typeof workFlags>
+  const setup = readSetup({ session, engine, flags, handlers: [], secrets, remark })
+  const { permission } = setup.repertoire
+  return {
+    ...setup,
+    queues: [],
+    servesOwnQueues: false,
+    concurrency: 0,
+    repertoire: { ...setup.repertoire, permission: { ...permission, commands: false } },
+  }
+}
+
+function heedSignals(
+  supervisor: Supervisor,
+  times: Times,
+  reread: () => Setup,
+  service: ServiceManager,
+  talk: Talk,
+  session: Session,
+): () => void {
+  const stop = () => {
+    service.stopping()
+    supervisor.stop()
+  }
+  const reload = async () => {
+    service.reloading()
+    try {
+      session.reload()
+      await supervisor.reload(reread())
+      await times.reload()
+      talk.remark(`reloaded: ${times.describe()}`)
+    } catch (error) {
+      talk.remark(`not reloaded: ${messageOf(error)}`)
+    }
+    service.ready(times.describe())
+  }
+  const hangUp = () => void reload()
+  const listeners = [
+    ["SIGTERM", stop],
+    ["SIGINT", stop],
+    ["SIGUSR1", stop],
+    ["SIGHUP", hangUp],
+  ] as const
+  for (const [signal, listener] of listeners) process.on(signal, listener)
+  return () => {
+    for (const [signal, listener] of listeners) process.off(signal, listener)
+  }
+}
