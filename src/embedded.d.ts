@@ -43,3 +43,8 @@ declare module "*.txt" {
   const text: string
   export default text
 }
+
+declare module "*.lua" {
+  const text: string
+  export default text
+}

@@ -6,6 +6,7 @@ import { TqError } from "../core/errors.ts"
 import type { QueueSettings } from "../settings.ts"
 import { redactUrl } from "../url.ts"
 import type { Engine } from "./engine.ts"
+import { readPassword } from "./password.ts"
 
 export interface OpenOptions {
   readonly url: string
@@ -63,10 +64,23 @@ async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
       const { RabbitEngine } = await import("./rabbitmq/rabbitmq.ts")
       return new RabbitEngine({ ...options, url })
     }
+    case "redis":
+    case "rediss":
+    case "redis+sentinel":
+    case "rediss+sentinel":
+    case "redis+cluster":
+    case "rediss+cluster":
+    case "unix": {
+      const { redisLocation } = await import("./redis/location.ts")
+      const { passwordFile } = options
+      const location = redisLocation(url, passwordFile && readPassword(passwordFile))
+      const { RedisEngine } = await import("./redis/redis.ts")
+      return new RedisEngine({ ...options, location })
+    }
     default:
       throw new TqError(
         "config",
-        `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH or amqp://HOST`,
+        `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH, redis://HOST or amqp://HOST`,
       )
   }
 }

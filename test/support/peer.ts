@@ -5,13 +5,8 @@
 import { systemClock, systemRandom } from "../../src/core/clock.ts"
 import { messageOf } from "../../src/core/errors.ts"
 import type { Claimed, Demand, Engine, WorkerRef } from "../../src/engine/engine.ts"
-import { SqliteEngine } from "../../src/engine/sqlite/sqlite.ts"
+import { openEngine } from "../../src/engine/open.ts"
 import { completed } from "./outcomes.ts"
-
-function engineOf(kind: string, place: string): Engine {
-  if (kind !== "sqlite") throw new Error(`no peer for ${kind} yet`)
-  return new SqliteEngine({ path: place, namespace: "tq", clock: systemClock, random: systemRandom })
-}
 
 /** Works until nothing is left. @returns the ids of what it ran, in order */
 async function work(engine: Engine, worker: WorkerRef, demand: Demand): Promise<string[]> {
@@ -25,9 +20,14 @@ async function work(engine: Engine, worker: WorkerRef, demand: Demand): Promise<
   return done
 }
 
-const [kind, place] = process.argv.slice(2)
-const engine = engineOf(kind!, place!)
-await engine.open()
+const [url, namespace] = process.argv.slice(2)
+const engine = await openEngine({
+  url: url!,
+  namespace: namespace!,
+  clock: systemClock,
+  random: systemRandom,
+  patience: 10_000,
+})
 console.log('"open"')
 for await (const line of console) {
   const [method, ...args] = JSON.parse(line) as [string, ...unknown[]]

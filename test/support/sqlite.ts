@@ -29,7 +29,7 @@ export async function sqliteGround(): Promise<SqliteGround> {
     // A dead process holds no lock, as one that has closed its engine.
     kill: (engine) => engine.close(),
     pass: async (span) => clock.pass(span),
-    peer: [process.execPath, join(import.meta.dir, "peer.ts"), "sqlite", path],
+    peer: [process.execPath, join(import.meta.dir, "peer.ts"), `sqlite:${path}`, "tq"],
     remove: async () => folder.remove(),
   }
 }

@@ -103,6 +103,8 @@ export class Life {
       }
       case "pass":
         await this.#stage.pass(operation.steps * step)
+        // Time that goes by while nobody beats is silence.
+        for (const actor of [this.#sweeper, ...this.#workers]) await actor.beat()
         this.#model.now = this.#stage.ground.clock.now()
         this.#model.settleDown()
         return
@@ -252,6 +254,9 @@ export class Life {
     await this.#stage.kill(dead.engine)
     this.#workers[index] = await this.#stage.stranger({ queues: [...queues] })
     const orphans = await this.#stage.bury(this.#sweeper, dead, 3)
+    // Some stores need time to notice a death.
+    this.#model.now = this.#stage.ground.clock.now()
+    this.#model.settleDown()
     const running = [...this.#model.tasks.values()].filter(({ status }) => status === "running")
     const theirs = this.#held.filter(({ lease }) => lease.worker === dead.id)
     const expected = running.filter(({ id }) => theirs.some(({ lease }) => lease.id === id))
@@ -270,6 +275,7 @@ export class Life {
   async #resync(index: number, keep: number): Promise<void> {
     const rebuilt = this.#workers[index]!.rebuilt()
     this.#workers[index] = rebuilt
+    this.#stage.replace(rebuilt)
     const theirs = this.#held.filter(({ lease }) => lease.worker === rebuilt.id)
     const forgotten = theirs.slice(keep)
     await rebuilt.beat({ resync: theirs.slice(0, keep).map(({ lease }) => lease) })

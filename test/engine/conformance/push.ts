@@ -183,7 +183,7 @@ export function pushRules(suite: Suite): void {
       await stage.worker({ ...nightOwl, queues: ["a"], status: "stopping" })
       await stage.worker({ ...nightOwl, queues: ["b"], status: "draining" })
       const gone = await stage.worker({ ...nightOwl, queues: ["c"] })
-      await gone.engine.leave(gone.ref)
+      await stage.dismiss(gone)
       const dead = await stage.stranger({ ...nightOwl, queues: ["d"] })
       await stage.kill(dead.engine)
       await stage.bury(sweeper, dead)

@@ -42,8 +42,9 @@ export class Stage {
   readonly ground: Ground
   readonly soon: Millis
   readonly #engines: Engine[]
-  readonly #actors: Actor[] = []
+  #actors: Actor[] = []
   #tasks = 0
+  #workers = 0
 
   constructor(harness: Harness, ground: Ground, engine: Engine) {
     this.ground = ground
@@ -67,7 +68,19 @@ export class Stage {
   /** The process behind an engine dies without a word. */
   async kill(engine: Engine): Promise<void> {
     this.#engines.splice(this.#engines.indexOf(engine), 1)
+    this.#actors = this.#actors.filter((actor) => actor.engine !== engine)
     await this.ground.kill(engine)
+  }
+
+  /** From now on this is the worker with its id. */
+  replace(actor: Actor): void {
+    this.#actors = [...this.#actors.filter(({ id }) => id !== actor.id), actor]
+  }
+
+  /** The worker leaves for good. */
+  async dismiss(actor: Actor): Promise<void> {
+    this.#actors = this.#actors.filter((other) => other !== actor)
+    await actor.engine.leave(actor.ref)
   }
 
   pass(span: Millis): Promise<void> {
@@ -99,7 +112,8 @@ export class Stage {
 
   /** A worker of its own engine that has beaten once. */
   async worker(info: Partial<WorkerInfo> = {}, engine = this.engine): Promise<Actor> {
-    const id = info.name ?? `worker-${this.#actors.length + 1}`
+    this.#workers++
+    const id = info.name ?? `worker-${this.#workers}`
     const actor = new Actor(engine, {
       ref: { id, session: 1 },
       name: id,
@@ -146,13 +160,13 @@ export class Stage {
     throw new Error(`${dead.id} was never taken for dead`)
   }
 
-  /** Sweeps until there are so many orphans, while time goes by for whoever has to notice a death. */
+  /** Sweeps until there are so many orphans, while all who live beat and time goes by for whoever has to notice a death. */
   async inherit(heir: Actor, count: number, limit = 100) {
     const orphans: Claim[] = []
     for (let looks = 0; orphans.length < count && looks < 60; looks++) {
       orphans.push(...(await heir.sweep(limit)).orphans)
       this.ground.clock.pass(5_000)
-      await heir.beat()
+      for (const actor of this.#actors) await actor.beat()
     }
     return orphans
   }

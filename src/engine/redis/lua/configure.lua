@@ -1,0 +1,15 @@
+-- Pauses or resumes a queue.
+--
+-- KEYS[1] -> the prefix
+-- ARGV    -> queue, "1" to pause
+-- Returns    nothing
+
+local queue = arg()
+if arg() == '1' then
+  call('SADD', P .. 'paused', queue)
+else
+  call('SREM', P .. 'paused', queue)
+  ring(queue)
+  flush()
+end
+return 0

@@ -1,0 +1,149 @@
+-- Removes ended tasks that the retention no longer covers.
+--
+-- KEYS[1] -> the prefix
+-- ARGV    -> limit; how long completed and cancelled ones are kept, failed ones; how many completed ones a queue; younger than that
+--            the count spares them; bytes of output kept; how many queues have a count of their own, each: queue, count
+-- Returns    how many were removed
+
+local limit, completed_for, failed_for, keep, spare, budget =
+  tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg())
+local keeps = {}
+for _ = 1, tonumber(arg()) do
+  local queue = arg()
+  keeps[queue] = tonumber(arg())
+end
+
+-- Events, for waits that come after them.
+for _, log in ipairs(call('SMEMBERS', P .. 'eventnames')) do
+  local old = call('ZRANGEBYSCORE', P .. 'event:' .. log, '-inf', '(' .. text(now - 7 * 86400000), 'LIMIT', 0, 500)
+  many('ZREM', P .. 'event:' .. log, old)
+  if not string.find(log, '\n', 1, true) then many('HDEL', P .. 'payload', old) end
+  if call('EXISTS', P .. 'event:' .. log) == 0 then call('SREM', P .. 'eventnames', log) end
+end
+
+-- Never removed: parents of live dependents or of such that have not been told, held unique keys.
+local function is_removable(t)
+  local x = extra(t)
+  if x and x.uk and (tonumber(x.uu) or 0) > now and call('HGET', P .. 'unique', x.uk) == t.id then return false end
+  if not t.kids then return true end
+  if call('HEXISTS', P .. 'news', t.id) == 1 then return false end
+  for _, id in ipairs(call('ZRANGE', P .. 'kids:' .. t.id, 0, -1)) do
+    local child = load(id)
+    if child and not is_end(child.status) then return false end
+  end
+  return true
+end
+
+-- The ended task that an entry speaks of, if it has not been run again or removed since.
+local function ended_as(entry, status)
+  local seq, finished = string.match(entry, '^(%d+) (%d+)$')
+  local id = seq and id_of(tonumber(seq))
+  local t = id and load(id)
+  if t and t.seq == tonumber(seq) and t.status == status and t.finishedAt == tonumber(finished) then return t end
+end
+
+local pruned = 0
+
+-- Removes the oldest that ended before `before`, up to `most`.
+local function prune_older(queue, status, before, most)
+  local n = 0
+  local spared = P .. 'spared:' .. status .. ':' .. queue
+  for _, entry in ipairs(call('ZRANGEBYSCORE', spared, '-inf', '(' .. text(before), 'LIMIT', 0, 200)) do
+    if n >= most then return n end
+    local t = ended_as(entry, status)
+    if not t or is_removable(t) then call('ZREM', spared, entry) end
+    if t and is_removable(t) then
+      erase(t)
+      n = n + 1
+    end
+  end
+  local list = P .. 'ended:' .. status .. ':' .. queue
+  local looked = 0
+  while n < most and looked < 2000 do
+    local entries = call('LRANGE', list, 0, 99)
+    local gone = 0
+    for _, entry in ipairs(entries) do
+      local finished = tonumber(string.match(entry, ' (%d+)$'))
+      if n >= most or (finished and finished >= before) then break end
+      gone = gone + 1
+      local t = ended_as(entry, status)
+      if t and is_removable(t) then
+        erase(t)
+        n = n + 1
+      elseif t then
+        call('ZADD', spared, finished, entry)
+      end
+    end
+    looked = looked + 100
+    if gone > 0 then call('LPOP', list, gone) end
+    if gone < 100 then break end
+  end
+  return n
+end
+
+local kinds = {}
+local counts = call('HGETALL', P .. 'depth')
+for i = 1, #counts, 2 do
+  local queue, status = string.match(counts[i], '^(%S+) ([cfx]) %d+$')
+  if queue then
+    local kind = status .. ':' .. queue
+    kinds[kind] = kinds[kind] or { queue = queue, status = status, n = 0 }
+    kinds[kind].n = kinds[kind].n + tonumber(counts[i + 1])
+  end
+end
+local names = {}
+for name in pairs(kinds) do names[#names + 1] = name end
+table.sort(names)
+for _, name in ipairs(names) do
+  local kind = kinds[name]
+  local age = kind.status == 'f' and failed_for or completed_for
+  local aged = prune_older(kind.queue, kind.status, now - age, limit - pruned)
+  pruned = pruned + aged
+  if kind.status ~= 'f' then
+    local excess = math.min(kind.n - aged - (keeps[kind.queue] or keep), limit - pruned)
+    if excess > 0 then pruned = pruned + prune_older(kind.queue, kind.status, now - spare, excess) end
+  end
+end
+
+-- Over the budget, the oldest results and logs go first, whatever their age.
+local excess = tonumber(call('HGET', FACT, 'bytes') or 0) + bytes - budget
+if excess > 0 and pruned < limit then
+  flush()
+  local from = tonumber(call('HGET', FACT, 'heavy') or 0)
+  local following = walk({ states = 'cfx' }, from, true, 2000, function(t)
+    if ((t.length or 0) > 0 or (x_number(t, 'out') or 0) > 0) and is_removable(t) then
+      excess = excess - erase(t)
+      pruned = pruned + 1
+    end
+    return excess <= 0 or pruned >= limit
+  end)
+  -- What could not go is passed over until the end is reached.
+  call('HSET', FACT, 'heavy', following or 0)
+end
+flush()
+
+-- Bitmaps of chunks in which nothing is left go, from the oldest chunk on, a few at a time.
+local low, last = tonumber(call('HGET', FACT, 'low') or 0), tonumber(call('HGET', FACT, 'seq') or 0)
+local sweep_at = math.max(low, tonumber(call('HGET', FACT, 'tidy') or 0))
+local queue_names = {}
+for i = 1, #counts, 2 do queue_names[string.match(counts[i], '^(%S+) ')] = true end
+for _ = 1, 8 do
+  if sweep_at >= math.floor(last / CHUNK) then
+    sweep_at = low
+    break
+  end
+  local left = false
+  local maps = {}
+  for status in string.gmatch('prswbcfx', '.') do maps[#maps + 1] = P .. 'is:' .. status .. ':' .. sweep_at end
+  for queue in pairs(queue_names) do maps[#maps + 1] = P .. 'of:' .. queue .. ':' .. sweep_at end
+  for _, map in ipairs(maps) do
+    if call('BITPOS', map, 1) == -1 then call('DEL', map) else left = true end
+  end
+  if not left and sweep_at == low then
+    low = low + 1
+    call('HSET', FACT, 'low', low)
+  end
+  sweep_at = sweep_at + 1
+end
+call('HSET', FACT, 'tidy', sweep_at)
+return pruned

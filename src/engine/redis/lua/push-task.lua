@@ -1,0 +1,147 @@
+-- Storing tasks. Needs base.lua and life.lua.
+
+-- Registers tasks that are not there yet: their records, their places in push order. `pairs_` is id, record, id, record …
+-- Returns the SEQ of the first.
+local function register(records, n)
+  local first = call('HINCRBY', FACT, 'seq', n) - n
+  local stored = {}
+  for i = 1, n do
+    stored[2 * i - 1] = records[2 * i - 1]
+    stored[2 * i] = text(first + i - 1) .. ' ' .. records[2 * i]
+  end
+  many('HSET', TASK, stored)
+  local i = 1
+  while i <= n do
+    local page = math.floor((first + i - 1) / PAGE)
+    local ids = {}
+    while i <= n and math.floor((first + i - 1) / PAGE) == page do
+      ids[#ids + 1] = records[2 * i - 1]
+      i = i + 1
+    end
+    call('RPUSH', P .. 'ids:' .. page, unpack(ids))
+    pages[page] = nil
+  end
+  return first
+end
+
+-- Puts the SEQs from `first` on, all of one queue and priority, at the end of what is ready there.
+local function enqueue(queue, priority, first, n)
+  local fifo = P .. 'fifo:' .. priority .. ':' .. queue
+  for seq = first, first + n - 1 do
+    append(fifo, seq)
+    mark(P .. 'of:' .. queue .. ':', seq, 1)
+    mark(P .. 'is:p:', seq, 1)
+  end
+  call('ZADD', P .. 'ready', priority, priority .. ' ' .. queue)
+  count({ queue = queue, priority = tonumber(priority) }, 'p', n)
+  ring(queue)
+end
+
+local function plain(id, queue, priority, record)
+  if call('HEXISTS', TASK, id) == 1 then return 'd', id end
+  enqueue(queue, priority, register({ id, record }, 1), 1)
+  tasks[id] = nil
+  return 'p', id
+end
+
+-- One strictest entry for each parent.
+local function parents_of(after)
+  local known, order, hopeless = {}, {}, false
+  for i = 1, #after, 2 do
+    local on, id = after[i], after[i + 1]
+    local parent = load(id)
+    if not parent then return nil, id end
+    if not known[id] then order[#order + 1] = id end
+    if known[id] and known[id].on == 'C' then on = 'C' end
+    local satisfied = parent.status == 'c' or (is_end(parent.status) and on == 'E')
+    if is_end(parent.status) and not satisfied then hopeless = true end
+    known[id] = { on = on, satisfied = satisfied, task = parent }
+  end
+  return { known = known, order = order, hopeless = hopeless }
+end
+
+local function adopt(parent, on, satisfied, t)
+  call('HSET', P .. 'deps:' .. t.id, parent.id, on .. (satisfied and '1' or '0') .. text(parent.seq))
+  call('ZADD', P .. 'kids:' .. parent.id, t.seq, t.id)
+  if not parent.kids then
+    parent.kids = true
+    save(parent)
+  end
+end
+
+-- Stores one task. `fields` is name, value, name, value … : run, exp (instants), uk, uf (milliseconds), sk, fr, fs, C and E
+-- (a parent). Returns p, s, b or x (created so) and the id; d or u (there already: the id, the unique key) and the id of
+-- that one; or "?" and the unknown parent.
+local function push_task(id, queue, priority, record, fields)
+  if #fields == 0 then return plain(id, queue, priority, record) end
+  -- The id first: a repeated push finds its own task, whoever holds its unique key by now.
+  if call('HEXISTS', TASK, id) == 1 then return 'd', id end
+  local x, after = {}, {}
+  for i = 1, #fields, 2 do
+    local name, value = fields[i], fields[i + 1]
+    if name == 'C' or name == 'E' then
+      after[#after + 1], after[#after + 2] = name, value
+    else
+      x[name] = value
+    end
+  end
+  local holder = x.uk and holder_of(x.uk)
+  if holder then return 'u', holder end
+  local parents, unknown = parents_of(after)
+  if not parents then return '?', unknown end
+  local run, exp = x.run and instant(x.run), x.exp and instant(x.exp)
+  local blockers = 0
+  for _, parent in pairs(parents.known) do
+    if not parent.satisfied then blockers = blockers + 1 end
+  end
+  local status = parents.hopeless and 'x' or blockers > 0 and 'b' or run and run > now and 's' or 'p'
+
+  local seq = register({ id, record }, 1)
+  local t = {
+    id = id, status = status, extra = false, kids = false, parked = false, started = false, epoch = 0, retry = 0, crashes = 0,
+    priority = tonumber(priority), seq = seq, queue = queue,
+  }
+  tasks[id] = t
+  save(t)
+  count(t, status, 1)
+  mark(P .. 'of:' .. queue .. ':', seq, 1)
+  mark(P .. 'is:' .. status .. ':', seq, 1)
+  if run then set(t, 'run', run) end
+  if exp then set(t, 'exp', exp) end
+  if x.uk then
+    set(t, 'uk', x.uk)
+    if x.uf then set(t, 'uu', now + x.uf) end
+    if status ~= 'x' or x.uf then call('HSET', P .. 'unique', x.uk, id) end
+  end
+  if x.sk then set(t, 'sk', x.sk) end
+  if x.fr then
+    set(t, 'fr', x.fr)
+    set(t, 'fs', x.fs)
+  end
+  for _, parent in ipairs(parents.order) do
+    local known = parents.known[parent]
+    adopt(known.task, known.on, known.satisfied, t)
+  end
+  if exp and status ~= 'x' then call('ZADD', P .. 'late', exp, id) end
+  if #after > 0 then set(t, 'bl', blockers) end
+  if status == 's' then
+    put_due(t, run)
+  elseif status == 'x' then
+    t.reason, t.finishedAt = 'parent', now
+    append(P .. 'ended:x:' .. queue, text(seq) .. ' ' .. text(now))
+  elseif status == 'p' and x.sk and not is_front(x.sk, t) then
+    t.parked = true
+    call('ZADD', P .. 'parked:' .. x.sk, seq, id)
+  elseif status == 'p' then
+    make_ready(t)
+  end
+  return status, id
+end
+
+-- Reads the arguments of one task: id, queue, priority, record, how many fields, those; and stores it.
+local function push_next()
+  local id, queue, priority, record, n = arg(), arg(), arg(), arg(), tonumber(arg())
+  local fields = {}
+  for i = 1, 2 * n do fields[i] = arg() end
+  return push_task(id, queue, priority, record, fields)
+end

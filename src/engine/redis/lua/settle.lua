@@ -1,0 +1,229 @@
+-- Applies outcomes, each fenced by its lease; then claims.
+--
+-- KEYS[1] -> the prefix
+-- ARGV    -> worker, session, how many settlements; each settlement: id, epoch, worker ("" for the same), verb, and by verb
+--              "C"  data: completed, and there is no more to say; the next settlement follows at once
+--              "c"  data, exit code or "", full length or "", "" or "=" and why it was skipped
+--              "r"  instant, failure, its kind       "p"  instant, reason, "" or "=" and the tally
+--              "w"  event, "" or "=" and the key, instant or "", memo
+--              "a"  how many tasks it waits for, their ids
+--              "b"  (given back)                     "k"  failure (a crash)
+--              "f"  failure, its kind                "x"  reason
+--            then how many pieces of output, each: stream, offset, data, forget from or "", to;
+--            then how many tasks it spawns, each as push_next reads it.
+--            Then how many queues are claimed from, or "" for no claim; for each: name, limit; then in all: limit, how many
+--            start at once, bytes.
+-- Returns    standing, now, wakeIn or -1, numbers of the settlements that were lost, claims (seven values each, see
+--            tell_claim), the asked queues in whose inbox a document waits
+
+local worker, session = arg(), arg()
+local standing = standing_of(worker, session)
+local lost = {}
+
+-- The first event since the task was pushed that it has not consumed yet.
+local function arrived(t, event, key)
+  local since = string.match(call('HGET', TASK, t.id), '^%S+ %S+ %S+ (%d+)')
+  local log = P .. 'event:' .. event .. (key == '' and '' or '\n' .. string.sub(key, 2))
+  local from = 0
+  while true do
+    local numbers = call('ZRANGEBYSCORE', log, since, '+inf', 'LIMIT', from, 100)
+    for _, number in ipairs(numbers) do
+      if call('SISMEMBER', P .. 'eaten:' .. t.id, number) == 0 then return number end
+    end
+    if #numbers < 100 then return nil end
+    from = from + 100
+  end
+end
+
+local function keep_failure(t, failure)
+  local list = P .. 'failures:' .. t.id
+  call('RPUSH', list, failure)
+  call('LTRIM', list, -10, -1)
+  set(t, 'fc', (x_number(t, 'fc') or 0) + 1)
+end
+
+local function keep_result(t, data)
+  t.length = #data
+  bytes = bytes + #data
+  if #data <= INLINE then t.result = data else call('HSET', P .. 'result', t.id, data) end
+end
+
+local function wait_for(t, event, key, until_, memo)
+  local number = arrived(t, event, key)
+  if number then
+    call('SADD', P .. 'eaten:' .. t.id, number)
+    store_memo(t, memo, '{"event":' .. call('HGET', P .. 'payload', number) .. '}')
+    become_pending(t)
+    return
+  end
+  set(t, 'we', event)
+  set(t, 'wk', key)
+  set(t, 'wm', memo)
+  call('HSET', P .. 'waiting:' .. event, t.id, key)
+  release(t)
+  local at = instant(until_)
+  set(t, 'run', at)
+  if at then put_due(t, at) end
+  shift(t, 'w')
+end
+
+-- Depends anew on each of these tasks: one that was satisfied before may run again by now.
+local function block_behind(t, ids)
+  local blockers, seen = 0, {}
+  for _, id in ipairs(ids) do
+    local parent = not seen[id] and id ~= t.id and load(id)
+    seen[id] = true
+    if parent then
+      local open = not is_end(parent.status)
+      if open then blockers = blockers + 1 end
+      adopt(parent, 'E', not open, t)
+    end
+  end
+  if blockers == 0 then
+    become_pending(t)
+    return
+  end
+  set(t, 'bl', blockers)
+  release(t)
+  shift(t, 'b')
+end
+
+local apply = {
+  c = function(t)
+    local data, exit, full, skipped = arg(), arg(), arg(), arg()
+    keep_result(t, data)
+    t.exit = tonumber(exit)
+    t.reason = skipped ~= '' and 'skipped: ' .. string.sub(skipped, 2) or nil
+    if full ~= '' then set(t, 'fl', full) end
+    finish(t, 'c')
+  end,
+  r = function(t)
+    local when, failure, kind = arg(), arg(), arg()
+    keep_failure(t, failure)
+    set(t, 'ty', nil)
+    t.retry, t.reason = t.retry + 1, kind
+    become_scheduled(t, instant(when))
+  end,
+  p = function(t)
+    local when, reason, tally = arg(), arg(), arg()
+    set(t, 'pp', (x_number(t, 'pp') or 0) + 1)
+    set(t, 'ty', tally ~= '' and string.sub(tally, 2) or nil)
+    set_unserved(t, reason == 'unserved')
+    t.reason = reason
+    become_scheduled(t, instant(when))
+  end,
+  w = function(t)
+    wait_for(t, arg(), arg(), arg(), arg())
+  end,
+  a = function(t)
+    local ids = {}
+    for i = 1, tonumber(arg()) do ids[i] = arg() end
+    return function() block_behind(t, ids) end
+  end,
+  b = function(t)
+    become_pending(t)
+  end,
+  k = function(t)
+    keep_failure(t, arg())
+    t.crashes = t.crashes + 1
+    become_pending(t)
+  end,
+  f = function(t)
+    local failure, kind = arg(), arg()
+    keep_failure(t, failure)
+    t.reason = kind
+    finish(t, 'f')
+  end,
+  x = function(t)
+    cancel(t, arg())
+  end,
+}
+
+-- How many arguments each verb has, to pass over those of a lost settlement.
+local lengths = { C = 1, c = 4, r = 3, p = 3, w = 4, b = 0, k = 1, f = 2, x = 1 }
+
+local function skip(verb)
+  local n = verb == 'a' and tonumber(arg()) or lengths[verb]
+  at = at + n
+  if verb == 'C' then return end
+  local pieces = tonumber(arg())
+  at = at + 5 * pieces
+  for _ = 1, tonumber(arg()) do
+    at = at + 4
+    local fields = tonumber(arg())
+    at = at + 2 * fields
+  end
+end
+
+local function settle_next(number)
+  local id, epoch, holder, verb = arg(), tonumber(arg()), arg(), arg()
+  if holder == '' then holder = worker end
+  local t = standing == 'live' and load(id)
+  if not t or t.status ~= 'r' or t.epoch ~= epoch or t.worker ~= holder then
+    lost[#lost + 1] = number
+    skip(verb)
+    return
+  end
+  if verb == 'C' then
+    keep_result(t, arg())
+    finish(t, 'c')
+    return
+  end
+  -- What it wrote belongs to the run that ends here.
+  local attempt = t.retry + t.crashes + 1
+  local later = apply[verb](t)
+  for _ = 1, tonumber(arg()) do keep_output(t, epoch, attempt) end
+  for _ = 1, tonumber(arg()) do push_next() end
+  if later then later() end
+end
+
+-- The states of all of them in one command.
+local function preload(n)
+  local start, ids = at, {}
+  for _ = 1, n do
+    local id = arg()
+    at = at + 2
+    if tasks[id] == nil then ids[#ids + 1] = id end
+    skip(arg())
+  end
+  at = start
+  for i = 1, #ids, 1000 do
+    local j = math.min(i + 999, #ids)
+    for k, state in ipairs(call('HMGET', STATE, unpack(ids, i, j))) do
+      if state then tasks[ids[i + k - 1]] = decode(ids[i + k - 1], state) or quarantine(ids[i + k - 1]) end
+    end
+  end
+end
+
+local settlements = tonumber(arg())
+if standing == 'live' then preload(settlements) end
+for number = 1, settlements do settle_next(number) end
+
+local queues = arg()
+local wake_in, waiting = -1, {}
+if standing ~= 'live' or queues == '' then
+  if standing == 'live' then drain_cascades(500) end
+else
+  local names = {}
+  for i = 1, tonumber(queues) do names[i] = { name = arg(), limit = tonumber(arg()) } end
+  local limit = tonumber(arg())
+  demand.worker, demand.starting, demand.limit_bytes = worker, tonumber(arg()), tonumber(arg())
+  local more, late = promote_due(500), expire_late(500)
+  local cascading = drain_cascades(500)
+  flush_lists()
+  -- With more late tasks than one portion, some of those that are ready must not be started any more.
+  for _, queue in ipairs(late and {} or names) do
+    local room = math.min(queue.limit, limit - demand.taken)
+    if room > 0 and not demand.met then
+      if queue.name == '*' then lease_any(room) else lease_queue(queue.name, room) end
+    end
+  end
+  -- What is left wakes another worker.
+  for _, queue in ipairs(names) do
+    if has_ready(queue.name) then ring(queue.name) end
+    if queue.name ~= '*' and call('EXISTS', P .. 'inbox:' .. queue.name) == 1 then waiting[#waiting + 1] = queue.name end
+  end
+  wake_in = (more or late or cascading or demand.unfinished) and 0 or until_due()
+end
+flush()
+return { standing, now, wake_in, lost, demand.claims, waiting }

@@ -1,0 +1,59 @@
+-- Takes over the tasks of dead workers, brings forward what is due, expires what is late, tells children.
+--
+-- KEYS[1] -> the prefix
+-- ARGV    -> the heir, its session, limit, how many workers are dead, each: id, how often it had beaten when it was last seen
+-- Returns    1 if there is more, claims (as settle returns them), for each of them 2 if it had started, plus 1 if its worker was
+--            stopping, the ids of those that are buried now, now
+
+local heir, session, limit = arg(), arg(), tonumber(arg())
+local buried = {}
+for _ = 1, tonumber(arg()) do
+  local worker, beats = arg(), arg()
+  -- It may have beaten since.
+  if worker ~= heir and call('HGET', P .. 'beats', worker) == beats then
+    local was = call('HGET', worker_key(worker), 'status')
+    call('HSET', worker_key(worker), 'status', 'dead', 'was', was or '', 'beats', beats)
+    call('HDEL', P .. 'beats', worker)
+    call('HDEL', P .. 'audience', worker)
+    call('ZREM', P .. 'alive', worker)
+    -- Remembered for a day, so that one that was only suspended learns of it, and while it holds leases.
+    call('ZADD', P .. 'dead', now, worker)
+    bell(worker, 'orders')
+    buried[#buried + 1] = worker
+  end
+end
+
+local claims, ways = {}, {}
+local adopted = 0
+if standing_of(heir, session) == 'live' then
+  for _, worker in ipairs(call('ZRANGE', P .. 'dead', 0, -1)) do
+    if adopted >= limit then break end
+    local stopping = call('HGET', worker_key(worker), 'was') == 'stopping'
+    local ids = call('SRANDMEMBER', P .. 'leases:' .. worker, limit - adopted)
+    local orphans = {}
+    for _, t in ipairs(in_order(ids)) do
+      if t.status == 'r' and t.worker == worker then orphans[#orphans + 1] = t end
+    end
+    many('SREM', P .. 'leases:' .. worker, ids)
+    for _, t in ipairs(orphans) do
+      ways[#ways + 1] = (t.started and 2 or 0) + (stopping and 1 or 0)
+      local started, startedAt = t.started, t.startedAt
+      lease_to(t, heir, started)
+      t.startedAt = startedAt
+      tell_claim(claims, t, call('HGET', TASK, t.id))
+      adopted = adopted + 1
+    end
+  end
+end
+
+local due, late = promote_due(limit), expire_late(limit)
+local cascading = drain_cascades(limit)
+flush()
+for _, worker in ipairs(call('ZRANGEBYSCORE', P .. 'dead', '-inf', now - 86400000, 'LIMIT', 0, 100)) do
+  if call('EXISTS', P .. 'leases:' .. worker) == 0 then
+    call('ZREM', P .. 'dead', worker)
+    forget(worker)
+  end
+end
+local more = due or late or cascading or adopted >= limit
+return { more and 1 or 0, claims, ways, buried, now }
