@@ -1,6 +1,16 @@
 /** tq init: a starter tq.toml, or a systemd unit; never over what is there. */
 import { expect, test } from "bun:test"
-import { chmodSync, chownSync, mkdirSync, readFileSync, realpathSync, statSync, writeFileSync } from "node:fs"
+import {
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs"
+import { join } from "node:path"
 import { binary, Sandbox } from "../support/cli.ts"
 import { as, stranger } from "../support/privileges.ts"
 
@@ -84,3 +94,46 @@ async function verify(box: Sandbox, path: string): Promise<string> {
     .filter((line) => line.includes("tq-worker"))
     .join("\n")
 }
+
+test("--ts: a handler that runs as it stands, its types, and a tsconfig.json that finds them", async () => {
+  await using box = new Sandbox()
+  const ran = await box.tq(["init", "--ts"])
+  expect(ran).toEqual({ code: 0, stdout: "tasks.ts\ntq.d.ts\ntsconfig.json\n", stderr: "" })
+  await box.worker(["tasks.ts"])
+  const greeting = await box.ok(["push", "greet", '{"name":"Ada"}', "--wait", "--quiet", "--json"])
+  expect(JSON.parse(greeting)).toMatchObject({ status: "completed", result: { greeting: "Hello, Ada!" } })
+  const nobody = await box.tq(["push", "greet", "{}", "--wait", "--json", "--quiet"])
+  expect(JSON.parse(nobody.stdout)).toMatchObject({ status: "failed", retryCount: 0 })
+  const tsc = join(import.meta.dir, "..", "..", "node_modules", ".bin", "tsc")
+  expect(await box.run([tsc, "-p", "."])).toEqual({ code: 0, stdout: "", stderr: "" })
+})
+
+test("--ts again: the types are new, what people wrote stays", async () => {
+  await using box = new Sandbox()
+  await box.ok(["init", "--ts"])
+  const fresh = readFileSync(box.path("tq.d.ts"), "utf8")
+  box.write("tasks.ts", "mine")
+  box.write("tsconfig.json", "{}")
+  box.write("tq.d.ts", `${fresh.split("\n", 1)[0]}\nold`)
+  expect(await box.tq(["init", "--ts"])).toEqual({
+    code: 0,
+    stdout: "tq.d.ts\n",
+    stderr:
+      "tq: tasks.ts is already there: left as it is\ntq: tsconfig.json is already there: it must include tq.d.ts\n",
+  })
+  expect(readFileSync(box.path("tq.d.ts"), "utf8")).toBe(fresh)
+  expect([
+    readFileSync(box.path("tasks.ts"), "utf8"),
+    readFileSync(box.path("tsconfig.json"), "utf8"),
+  ]).toEqual(["mine", "{}"])
+  for (const make of [() => box.write("tq.d.ts", "export {}\n"), () => mkdirSync(box.path("tq.d.ts"))]) {
+    rmSync(box.path("tq.d.ts"), { recursive: true })
+    make()
+    const { code, stderr } = await box.tq(["init", "--ts"])
+    expect([code, stderr]).toEqual([
+      73,
+      "tq: tq.d.ts is already there, and not written by tq: move it away first\n",
+    ])
+  }
+  expect((await box.tq(["init", "--ts", "--systemd"])).code).toBe(64)
+})

@@ -232,7 +232,7 @@ describe("waiting", () => {
     expect(error).toBeInstanceOf(Error)
     expect(error).toMatchObject({ name: "TaskFailed", code: "failed", status: "failed", reason: "exit" })
     expect(error.message).toMatch(/^task \S+ failed: .*3/)
-    const later = await client.push("bad", null, { in: "1h" })
+    const later = await client.push("bad", null, { queue: "elsewhere", in: "1h" })
     const waiting = refusal(later.result())
     expect(await later.cancel()).toBe(true)
     expect(await waiting).toMatchObject({
