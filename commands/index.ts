@@ -43,6 +43,7 @@ export const verbs: Readonly<Record<string, Verb>> = {
     ...verb("runs handler files for tq work", () => import("./runner.ts")),
     hidden: true,
   },
+  doctor: verb("look the store over", () => import("./doctor.ts")),
   export: verb("copy everything into a file", () => import("./export.ts")),
   import: verb("put an export in", () => import("./import.ts")),
   move: verb("move everything to another store", () => import("./move.ts")),

@@ -67,15 +67,18 @@ export class Session {
     return this.#engine
   }
 
-  /** Another connection to the same store; the caller closes it. */
-  connect(): Promise<Engine> {
+  /**
+   * Another connection to the same store; the caller closes it.
+   * @param migrate brings a store of an older tq up to date, whoever uses it
+   */
+  connect(migrate = false): Promise<Engine> {
     if (this.#flags.store !== undefined && !/^amqps?:/i.test(this.config.url.value)) {
       throw new TqError(
         "unsupported",
         `--store goes with RabbitMQ only: ${this.location} keeps its own states`,
       )
     }
-    return openConfigured(this.config, this.#means())
+    return openConfigured(this.config, { ...this.#means(), migrate })
   }
 
   /** A second store, of the same namespace; the caller closes it. */

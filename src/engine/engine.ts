@@ -181,8 +181,11 @@ export interface Engine {
   relocate(relocation: Relocation | null): Promise<void>
   relocation(): Promise<Relocation | undefined>
 
-  /** What an operator should know about this store and its server; what is wrong comes with its remedy. */
-  examine(): Promise<readonly Finding[]>
+  /**
+   * What an operator should know about this store and its server; what is wrong comes with its remedy.
+   * @param scope `start`: only what a worker should know before it begins, and is cheap to find out
+   */
+  examine(scope: "start" | "all"): Promise<readonly Finding[]>
 }
 
 // ── push ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -22,6 +22,8 @@ export interface OpenOptions {
   readonly queues?: Readonly<Record<string, QueueSettings>>
   /** Further queues that tq.toml speaks of: those that tasks are routed to. */
   readonly routed?: readonly string[]
+  /** Brings a store of an older tq up to date, whoever uses it. */
+  readonly migrate?: boolean
 }
 
 /** Opens the engine that the URL names. Throws `config` for a URL that tq does not know, `unreachable` for a silent one. */
@@ -34,7 +36,7 @@ export async function openEngine(options: OpenOptions): Promise<Engine> {
 /** Opens the engine that the settings name. */
 export function openConfigured(
   config: Config,
-  by: Pick<OpenOptions, "clock" | "random" | "patience">,
+  by: Pick<OpenOptions, "clock" | "random" | "patience" | "migrate">,
 ): Promise<Engine> {
   const { url, namespace, passwordFile } = config
   const durability = config.file("durability")

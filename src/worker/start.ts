@@ -61,6 +61,7 @@ export async function startWorker({
       random: session.random,
     })
     await announce(engine, supervisor.id, await supervisor.muster(), talk)
+    await warn(engine, talk)
     const reloading = new Reloading({
       supervisor,
       reread: () => {
@@ -131,6 +132,13 @@ async function announce(engine: Engine, id: string, setup: Setup, talk: Talk): P
   if (others.length > 0) {
     const waiting = others.map(({ queue, counts }) => `${queue} (${counts.pending})`).join(", ")
     talk.remark(`tasks wait in queues that it does not serve: ${waiting}`)
+  }
+}
+
+/** What endangers its tasks, and only that: `tq doctor` tells the rest. */
+async function warn(engine: Engine, talk: Talk): Promise<void> {
+  for (const { verdict, text, remedy } of await engine.examine("start")) {
+    if (verdict === "wrong") talk.remark(`warning: ${text}: ${remedy}`)
   }
 }
 

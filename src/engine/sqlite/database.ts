@@ -6,11 +6,12 @@ import { messageOf, TqError } from "../../core/errors.ts"
 import type { Status } from "../../core/state.ts"
 import { failpoint } from "../../failpoint.ts"
 import { type Bell, bellAt } from "./bell.ts"
+import { hasHeldLocks } from "./liveness.ts"
 import { type Location, prepare } from "./location.ts"
 import schema from "./schema.sql" with { type: "text" }
 
-/** `PRAGMA user_version` of a store that this tq reads and writes. */
-const schemaVersion = 1
+/** Steps from one schema to the next: the first would take version 1 to 2. */
+const ownMigrations: readonly string[] = []
 /** "tq" in ASCII: the application id that marks our files (https://sqlite.org/pragma.html#pragma_application_id). */
 const applicationId = 0x7471
 
@@ -23,6 +24,9 @@ export interface DatabaseOptions {
   readonly patience: Millis
   /** Everything fsynced, not only what was promised to somebody. */
   readonly alwaysDurable: boolean
+  /** Brings an older schema up to date also while workers use the store. */
+  readonly migrate: boolean
+  readonly migrations?: readonly string[]
 }
 
 /** So many more tasks of one kind. */
@@ -73,14 +77,44 @@ export class Store {
       this.close()
       throw openingError(error, database)
     }
-    const version = this.#version()
-    if (version !== schemaVersion) {
+    try {
+      await this.#bringUpToDate()
+    } catch (error) {
       this.close()
+      throw error
+    }
+  }
+
+  /** `PRAGMA user_version` of a store that this tq reads and writes. */
+  get #newest(): number {
+    return 1 + this.#migrations.length
+  }
+
+  get #migrations(): readonly string[] {
+    return this.#options.migrations ?? ownMigrations
+  }
+
+  async #bringUpToDate(): Promise<void> {
+    const { database } = this.location
+    const version = this.#version()
+    if (version > this.#newest) {
       throw new TqError(
         "config",
-        `${database} has schema ${version}, this tq reads ${schemaVersion}: use the tq that wrote it`,
+        `${database} has schema ${version}, this tq reads ${this.#newest}: use the tq that wrote it`,
       )
     }
+    if (version === this.#newest) return
+    // An older tq that works on it would not know what it reads.
+    if (!this.#options.migrate && hasHeldLocks(this.location.locks)) {
+      throw new TqError(
+        "config",
+        `${database} has schema ${version}, this tq ${this.#newest}: stop its workers, or tq doctor --migrate`,
+      )
+    }
+    await this.#transaction((open) => {
+      for (const step of this.#migrations.slice(this.#version() - 1)) open.run(step)
+      open.run(`PRAGMA user_version = ${this.#newest}`)
+    })
   }
 
   close(): void {
@@ -200,16 +234,22 @@ export class Store {
   }
 
   async #create(): Promise<void> {
+    await this.#transaction((database) => {
+      if (this.#version() !== 0) return
+      refuseStranger(database, this.location.database)
+      database.run(schema)
+      database.run(`PRAGMA application_id = ${applicationId}`)
+      database.run("PRAGMA user_version = 1")
+    })
+  }
+
+  /** For changes of the schema itself. */
+  async #transaction(work: (database: Database) => void): Promise<void> {
     await this.#patiently(() => {
       const database = this.#open()
       database.run("BEGIN IMMEDIATE")
       try {
-        if (this.#version() === 0) {
-          refuseStranger(database, this.location.database)
-          database.run(schema)
-          database.run(`PRAGMA application_id = ${applicationId}`)
-          database.run(`PRAGMA user_version = ${schemaVersion}`)
-        }
+        work(database)
         database.run("COMMIT")
       } catch (error) {
         if (database.inTransaction) database.run("ROLLBACK")

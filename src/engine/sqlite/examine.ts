@@ -5,15 +5,12 @@ import type { Finding } from "../engine.ts"
 import type { Store } from "./database.ts"
 import { isPrivate, networkFileSystem } from "./location.ts"
 
-export async function examine(store: Store): Promise<Finding[]> {
-  return store.read(() => [
-    library(store),
-    fileSystem(store),
-    permissions(store),
-    log(store),
-    integrity(store),
-    records(store),
-  ])
+export async function examine(store: Store, scope: "start" | "all"): Promise<Finding[]> {
+  return store.read(() => {
+    const first = [library(store), fileSystem(store)]
+    if (scope === "start") return first
+    return [...first, permissions(store), schema(store), log(store), integrity(store), records(store)]
+  })
 }
 
 /** With two or more connections, resetting the log can corrupt the file (https://sqlite.org/releaselog/3_51_3.html). */
@@ -54,7 +51,7 @@ function fileSystem({ location }: Store): Finding {
   }
   const { bavail, bsize } = statfsSync(folder)
   const room = bavail * bsize
-  const text = `${mebibytes(room)} free in ${folder}`
+  const text = `${size(room)} free in ${folder}`
   return room >= littleRoom
     ? { about, verdict: "fine", text }
     : { about, verdict: "doubtful", text, remedy: "make room: a full disk stops pushes and workers" }
@@ -76,14 +73,19 @@ function permissions({ location }: Store): Finding {
   return { about, verdict: "fine", text }
 }
 
+function schema(store: Store): Finding {
+  const { user_version } = store.sql<{ user_version: number }>("PRAGMA user_version").get()!
+  return { about: "schema", verdict: "fine", text: `version ${user_version}, the one that this tq writes` }
+}
+
 /** A log this long is written back no more: some reader has held its snapshot for long. */
 const longLog = 256 << 20
 
 function log({ location }: Store): Finding {
   const about = "write-ahead log"
-  const size = statSync(`${location.database}-wal`, { throwIfNoEntry: false })?.size ?? 0
-  const text = `${mebibytes(size)} beside ${mebibytes(statSync(location.database).size)}`
-  if (size < longLog) return { about, verdict: "fine", text }
+  const length = statSync(`${location.database}-wal`, { throwIfNoEntry: false })?.size ?? 0
+  const text = `${size(length)} beside ${size(statSync(location.database).size)}`
+  if (length < longLog) return { about, verdict: "fine", text }
   return {
     about,
     verdict: "doubtful",
@@ -116,9 +118,10 @@ function records(store: Store): Finding {
   return {
     about,
     verdict: "doubtful",
-    text: `${n} in quarantine: they cannot be read`,
+    text: `${n} in quarantine, which this tq cannot read`,
     remedy: "tq dead list shows them; retry them with the tq that wrote them, or tq dead purge",
   }
 }
 
-const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`
+const size = (bytes: number): string =>
+  bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(1)} GiB`

@@ -6,8 +6,8 @@
  * takes 0.15 ms.
  */
 import { Database } from "bun:sqlite"
-import { mkdirSync, unlinkSync } from "node:fs"
-import { dirname } from "node:path"
+import { existsSync, mkdirSync, readdirSync, unlinkSync } from "node:fs"
+import { dirname, join } from "node:path"
 
 export interface HeldLock {
   release(): void
@@ -50,6 +50,10 @@ export function isHeld(path: string): boolean {
     probe.close()
   }
 }
+
+/** Whether any worker lives that keeps its lock in this folder. */
+export const hasHeldLocks = (folder: string): boolean =>
+  existsSync(folder) && readdirSync(folder).some((name) => isHeld(join(folder, name)))
 
 /** Removes the file of a lock that nobody holds any more. */
 export function forgetLock(path: string): void {

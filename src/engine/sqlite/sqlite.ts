@@ -61,6 +61,8 @@ export interface SqliteOptions {
   readonly random: Random
   readonly patience?: Millis
   readonly durability?: "full"
+  /** Brings an older schema up to date, whoever uses the store. */
+  readonly migrate?: boolean
 }
 
 export class SqliteEngine implements Engine {
@@ -97,6 +99,7 @@ export class SqliteEngine implements Engine {
       random: options.random,
       patience: options.patience ?? 10_000,
       alwaysDurable: options.durability === "full",
+      migrate: options.migrate === true,
     })
     this.#salvo = new Salvo(this.#store, (work) => this.#change(work))
   }
@@ -279,8 +282,8 @@ export class SqliteEngine implements Engine {
     return this.#store.read(() => relocationOf(this.#store))
   }
 
-  async examine() {
-    return examine(this.#store)
+  async examine(scope: "start" | "all") {
+    return examine(this.#store, scope)
   }
 
   /** A durable write that a store on the move refuses. */

@@ -416,7 +416,7 @@ export function moveRules(suite: Suite): void {
   examined(
     "every engine says how it is, each finding in one line, with a remedy for what is wrong",
     async ({ engine }) => {
-      const findings = await engine.examine()
+      const findings = await engine.examine("all")
       expect(findings.length).toBeGreaterThan(0)
       for (const { about, verdict, text, remedy } of findings) {
         expect(`${about}: ${text} ${remedy ?? ""}`).not.toContain("\n")
