@@ -90,7 +90,8 @@ async function run(command: Command, args: readonly string[]): Promise<number> {
 async function shortHelp(word: string | undefined, onlyFlags: boolean): Promise<number> {
   const isHelp = word === undefined || word === "--help" || word === "-h"
   if (!isHelp && Object.hasOwn(verbs, word)) return main([word, "--help"])
-  if (onlyFlags && !isHelp) throw new TqError("usage", `no command after ${word}: see tq --help`)
+  if (!isHelp && onlyFlags) throw new TqError("usage", `no command after ${word}: see tq --help`)
+  if (!isHelp) throw unknownVerb(word, Object.keys(verbs), "tq")
   const { columns } = await import("./cli/help.ts")
   const shown = Object.entries(verbs).filter(([, { hidden }]) => !hidden)
   const rows = shown.map(([name, { description }]): [string, string] => [name, description])

@@ -56,7 +56,7 @@ export const exitCodeOf = (error: unknown): number =>
 
 /** What to say of any thrown value in one line, without its stack. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message || error.name
+  if (error instanceof Error) return reasonOf(error) ?? (error.message || error.name)
   if (typeof error === "string") return error
   try {
     return `thrown: ${String(error)}`
@@ -64,6 +64,13 @@ export function messageOf(error: unknown): string {
     // Handlers may throw anything, also an object that does not let itself be written as text.
     return "thrown: an object without a text"
   }
+}
+
+/** Of `ENOENT: no such file or directory, open '/x'`, the middle: the file is named by whoever tells of it. */
+function reasonOf(error: NodeJS.ErrnoException): string | undefined {
+  const { code, syscall, message } = error
+  if (code === undefined || syscall === undefined || !message.startsWith(`${code}: `)) return undefined
+  return message.slice(code.length + 2).split(`, ${syscall}`, 1)[0]
 }
 
 /** For the default of an exhaustive switch: the compiler proves that it is never reached. */

@@ -1,4 +1,4 @@
-/** Names of tasks and queues, and the globs that select them. */
+/** Names of tasks and queues, other texts that people choose, and the globs that select tasks. */
 import { TqError } from "./errors.ts"
 
 const taskName = /^[A-Za-z0-9_][A-Za-z0-9._:-]{0,127}$/
@@ -18,6 +18,16 @@ export function checkTaskName(name: string): string {
 export function checkQueueName(name: string): string {
   if (isQueueName(name)) return name
   throw new TqError("usage", `bad queue name ${JSON.stringify(name)}: up to 128 letters, digits and . _ -`)
+}
+
+/** A label, a key or the name of a worker: any text that can be shown on a line. @param flag where it was given */
+export function checkText(flag: string, text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+  if (text !== "" && text.length <= 256 && !/[\u0000-\u001f\u007f]/.test(text)) return text
+  throw new TqError(
+    "usage",
+    `${flag}: bad text ${JSON.stringify(text)}: up to 256 characters, none of them control characters`,
+  )
 }
 
 /** The name under which a command task is listed: its program's, or `command` where that is no task name. */

@@ -7,7 +7,7 @@ import { parseDuration, parseInstant, parseWhen } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
 import { checkId, type TaskId } from "../core/id.ts"
 import { type JsonText, parseJson } from "../core/json.ts"
-import { checkQueueName, checkTaskName, commandName, globMatches } from "../core/name.ts"
+import { checkQueueName, checkTaskName, checkText, commandName, globMatches } from "../core/name.ts"
 import { defaultPriority, parsePriority } from "../core/priority.ts"
 import { parseBackoff } from "../core/retry.ts"
 import type { Command, Dependency, Task } from "../core/task.ts"
@@ -201,15 +201,6 @@ function standing(draft: Draft): Partial<Task> {
 
 const dependencies = (ids: string | undefined, on: Dependency["on"]): Dependency[] =>
   ids === undefined ? [] : ids.split(",").map((id) => ({ id: checkId(id.trim()), on }))
-
-function checkText(flag: string, text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
-  if (text !== "" && text.length <= 256 && !/[\u0000-\u001f\u007f]/.test(text)) return text
-  throw new TqError(
-    "usage",
-    `${flag}: bad text ${JSON.stringify(text)}: up to 256 characters, none of them control characters`,
-  )
-}
 
 function parseCount(flag: string, text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text)

@@ -5,6 +5,7 @@ import type { Invocation } from "../cli/command.ts"
 import type { Session } from "../cli/session.ts"
 import { TqError } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"
+import { checkText } from "../core/name.ts"
 import { viewJson } from "../core/view.ts"
 import type { Ticker } from "../cron/ticker.ts"
 import type { Engine } from "../engine/engine.ts"
@@ -44,7 +45,7 @@ export async function startWorker({
     const maxRuns = countOf(flags["max-tasks"], "--max-tasks")
     const supervisor = new Supervisor(engine, () => session.connect(), {
       id: workerId(session.random),
-      name: flags.name ?? hostname(),
+      name: flags.name === undefined ? hostname() : checkText("--name", flags.name),
       host: hostname(),
       version: manifest.version,
       resultLimit: session.payloadLimit,

@@ -31,6 +31,9 @@ test.each([
   [["-q", "mail", "push", "a"], "unknown option -q before the command"],
   [["--json"], "no command after --json"],
   [["queue", "--frob"], "unknown option --frob"],
+  [["help", "psuh"], 'unknown command "psuh": did you mean tq push?'],
+  [["work", "--name", "a\u0007b"], '--name: bad text "a\\u0007b"'],
+  [["work", "--name="], '--name: bad text ""'],
 ])("%j is refused: %s", async (args, says) => {
   expect(await refusal(args)).toContain(says)
 })

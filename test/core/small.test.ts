@@ -1,5 +1,6 @@
 /** The small rooms of the core: tallies, priorities, errors, audiences, near misses. */
 import { describe, expect, test } from "bun:test"
+import { readFile } from "node:fs/promises"
 import fc from "fast-check"
 import { type Audience, gapFor } from "../../src/core/audience.ts"
 import { type ErrorCode, exitCodeOf, messageOf, TqError } from "../../src/core/errors.ts"
@@ -115,6 +116,11 @@ describe("errors", () => {
     expect(messageOf(Object.create(null))).toBe("thrown: an object without a text")
     expect(messageOf(7)).toBe("thrown: 7")
     expect(messageOf(new TqError("io", "disk full"))).toBe("disk full")
+  })
+
+  test("of the system are said without their code and path", async () => {
+    const refused = await readFile("/no/such, open file").catch(messageOf)
+    expect(refused).toBe("no such file or directory")
   })
 })
 

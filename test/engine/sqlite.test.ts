@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test"
 import { chmodSync, existsSync, mkdirSync, readdirSync, statSync, unlinkSync, writeFileSync } from "node:fs"
 import { dirname, join } from "node:path"
 import { systemClock } from "../../src/core/clock.ts"
+import { mayDamage } from "../../src/engine/sqlite/library.ts"
 import { SqliteEngine } from "../../src/engine/sqlite/sqlite.ts"
 import { Peer } from "../support/process.ts"
 import { seeded } from "../support/random.ts"
@@ -11,6 +12,22 @@ import { Stage } from "./conformance/stage.ts"
 import { conformance } from "./conformance.ts"
 
 conformance("sqlite", sqliteHarness)
+
+test.each([
+  ["3.6.23", false],
+  ["3.7.0", true],
+  ["3.43.2", true],
+  ["3.44.5", true],
+  ["3.44.6", false],
+  ["3.45.0", true],
+  ["3.50.6", true],
+  ["3.50.7", false],
+  ["3.51.2", true],
+  ["3.51.3", false],
+  ["3.54.1", false],
+])("SQLite %s may damage a store: %p", (version, may) => {
+  expect(mayDamage(version)).toBe(may)
+})
 
 /** A folder for a store that is not there yet. */
 async function withGround(play: (ground: SqliteGround) => Promise<void>): Promise<void> {

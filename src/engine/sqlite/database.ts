@@ -6,6 +6,7 @@ import { messageOf, TqError } from "../../core/errors.ts"
 import type { Status } from "../../core/state.ts"
 import { failpoint } from "../../failpoint.ts"
 import { type Bell, bellAt } from "./bell.ts"
+import { chooseLibrary, refuseDamagingLibrary } from "./library.ts"
 import { hasHeldLocks } from "./liveness.ts"
 import { type Location, prepare } from "./location.ts"
 import schema from "./schema.sql" with { type: "text" }
@@ -67,8 +68,10 @@ export class Store {
     if (this.isOpen) return
     const { database } = this.location
     const fresh = prepare(this.location)
+    chooseLibrary()
     try {
       this.#database = new Database(database, { readwrite: true, create: false })
+      refuseDamagingLibrary(this.#database)
       this.#database.run("PRAGMA busy_timeout = 0")
       await this.#patiently(() => this.#database!.run("PRAGMA journal_mode = WAL"))
       this.#inode = statSync(database).ino
