@@ -30,6 +30,26 @@ function linuxPipe(): (() => Pipe) | undefined {
 /** A pipe, or undefined where this system has none to give: sockets will have to do. Throws EMFILE. */
 export const openPipe = (): Pipe | undefined => makePipe?.()
 
+/** F_GETFL, F_SETFL and O_NONBLOCK of <fcntl.h> on Linux. */
+const [getFlags, setFlags, nonBlocking] = [3, 4, 0o4000]
+
+/**
+ * Makes a descriptor blocking again. Bun's own streams make theirs non-blocking, and with them what a child inherits: a program that
+ * does not expect it loses what it prints when the reader is slow.
+ */
+export function makeBlocking(descriptor: number): void {
+  if (process.platform !== "linux") return
+  try {
+    const { fcntl } = dlopen("libc.so.6", {
+      fcntl: { args: ["i32", "i32", "i32"], returns: "i32" },
+    }).symbols
+    const flags = fcntl(descriptor, getFlags, 0)
+    if (flags >= 0) fcntl(descriptor, setFlags, flags & ~nonBlocking)
+  } catch {
+    // No glibc here: the descriptor stays as it is.
+  }
+}
+
 export function closeEnd(descriptor: number): void {
   try {
     closeSync(descriptor)

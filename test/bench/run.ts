@@ -8,12 +8,14 @@ import { coldPush } from "./cold.ts"
 import { bulkPush, engineDrain } from "./engine.ts"
 import type { Finding } from "./measure.ts"
 import { commands, idle, pickup, recovery } from "./processes.ts"
+import { runnerDrain } from "./runners.ts"
 import { Stage, tq } from "./stage.ts"
 
 const benchmarks: Readonly<Record<string, (stage: Stage) => Promise<Finding | readonly Finding[]>>> = {
   cold: coldPush,
   "bulk-push": bulkPush,
   drain: engineDrain,
+  runners: runnerDrain,
   commands,
   pickup,
   idle,

@@ -1,43 +1,65 @@
 /**
  * Sends what handlers print to their own task's log, however many run interleaved: the async context of a run knows whose it
- * is. What is printed outside of any run goes to the runner's own output.
+ * is. What is printed outside of any run, or after its end, goes to the runner's own output.
  */
 import { AsyncLocalStorage } from "node:async_hooks"
 import { Console } from "node:console"
+import { writeSync } from "node:fs"
+import { Writable } from "node:stream"
 import type { Stream } from "../../engine/engine.ts"
+import { makeBlocking } from "../pipe.ts"
 
 /** Where a run's output goes. */
 export interface Printer {
-  print(stream: Stream, text: string | Uint8Array): void
+  readonly hasEnded: boolean
+  print(stream: Stream, bytes: Uint8Array): void
 }
 
 export const current = new AsyncLocalStorage<Printer>()
 
-type WriteArguments = [chunk: string | Uint8Array, encoding?: unknown, done?: () => void]
-
 /** From now on `console` and `process.stdout`/`stderr` write to the run that calls them. */
 export function captureOutput(): void {
-  divert(process.stdout, "stdout")
-  divert(process.stderr, "stderr")
-  // Bun's own console writes to the descriptors directly.
-  Object.assign(console, new Console(process.stdout, process.stderr))
+  const stdout = new Captured("stdout", 1)
+  const stderr = new Captured("stderr", 2)
+  Object.defineProperty(process, "stdout", { value: stdout, configurable: true })
+  Object.defineProperty(process, "stderr", { value: stderr, configurable: true })
+  Object.assign(console, new Console(stdout, stderr))
+  // Bun makes its own streams as soon as somebody looks at them.
+  makeBlocking(1)
+  makeBlocking(2)
 }
 
-function divert(target: NodeJS.WriteStream, stream: "stdout" | "stderr"): void {
-  const original = target.write.bind(target) as (...args: WriteArguments) => boolean
-  const write = (...args: WriteArguments): boolean => {
-    const printer = current.getStore()
-    if (!printer) return original(...args)
-    const [chunk, encoding] = args
-    printer.print(
-      stream,
-      typeof chunk === "string" && typeof encoding === "string"
-        ? Buffer.from(chunk, encoding as BufferEncoding)
-        : chunk,
-    )
-    const done = args.at(-1)
-    if (typeof done === "function") queueMicrotask(done as () => void)
-    return true
+class Captured extends Writable {
+  readonly fd: number
+  readonly #stream: "stdout" | "stderr"
+
+  constructor(stream: "stdout" | "stderr", fd: number) {
+    super({ decodeStrings: true })
+    this.fd = fd
+    this.#stream = stream
   }
-  target.write = write as typeof target.write
+
+  override _write(bytes: Uint8Array, _encoding: BufferEncoding, done: () => void): void {
+    const printer = current.getStore()
+    if (printer && !printer.hasEnded) printer.print(this.#stream, bytes)
+    else writeAll(this.fd, bytes)
+    done()
+  }
+
+  /** It outlives whoever ends it. */
+  override end(): this {
+    return this
+  }
+
+  override destroy(): this {
+    return this
+  }
+}
+
+function writeAll(descriptor: number, bytes: Uint8Array): void {
+  try {
+    for (let at = 0; at < bytes.byteLength; ) at += writeSync(descriptor, bytes, at)
+  } catch {
+    // A handler has closed the descriptor: what it prints now has nowhere to go.
+  }
 }

@@ -24,8 +24,8 @@ const flushEvery = 100
 
 /** Serves until the supervisor says bye or is gone. */
 export async function serve(options: ChildOptions): Promise<never> {
-  const inbox = moved(3, "r")
-  const outbox = new Outbox(moved(4, "w"))
+  const protocol = moveProtocol()
+  const outbox = new Outbox(protocol.outbox)
   captureOutput()
   surviveMistakes()
   provideModule()
@@ -39,20 +39,23 @@ export async function serve(options: ChildOptions): Promise<never> {
   }
   const runner = new Runner(outbox, options)
   outbox.send(`${JSON.stringify(hello(options))}\n`)
-  return runner.read(inbox)
+  return runner.read(protocol.inbox)
 }
 
 /**
- * The protocol's descriptor under another number, so that a handler which closes 3 or 4, or writes to them, does no harm. On systems
- * without /proc it stays where it is.
+ * The protocol's descriptors under other numbers, so that a handler which closes 3 or 4, or writes to them, does no harm. On systems
+ * without /proc they stay where they are.
  */
-function moved(descriptor: number, flags: "r" | "w"): number {
+function moveProtocol(): { readonly inbox: number; readonly outbox: number } {
   try {
-    const copy = openSync(`/proc/self/fd/${descriptor}`, flags)
-    closeEnd(descriptor)
-    return copy
+    const inbox = openSync("/proc/self/fd/3", "r")
+    const outbox = openSync("/proc/self/fd/4", "w")
+    for (const descriptor of [3, 4]) closeEnd(descriptor)
+    // The next files that are opened would get the numbers.
+    for (const _ of [3, 4]) openSync("/dev/null", "r+")
+    return { inbox, outbox }
   } catch {
-    return descriptor
+    return { inbox: 3, outbox: 4 }
   }
 }
 

@@ -49,6 +49,7 @@ export class HandlerRun implements Printer {
   #abort: AbortController | undefined
   #cancelled: CancelReason | undefined
   #children: Children | undefined
+  hasEnded = false
 
   constructor(options: HandlerRunOptions) {
     this.#options = options
@@ -104,6 +105,7 @@ export class HandlerRun implements Printer {
       return
     }
     this.#flush()
+    this.hasEnded = true
     this.#options.outbox.send(resultLine(this.message.run, json))
     this.#options.ended(this)
   }
@@ -135,6 +137,7 @@ export class HandlerRun implements Printer {
 
   #end(failure: Readonly<Record<string, unknown>>): void {
     this.#flush()
+    this.hasEnded = true
     this.#options.outbox.send(`${JSON.stringify({ type: "error", run: this.message.run, ...failure })}\n`)
     this.#options.ended(this)
   }
@@ -155,10 +158,11 @@ export class HandlerRun implements Printer {
   }
 
   tell(message: Readonly<Record<string, unknown>>): void {
+    if (this.hasEnded) return
     this.#options.outbox.send(`${JSON.stringify({ ...message, run: this.message.run })}\n`)
   }
 
-  print(stream: Stream, text: string | Uint8Array): void {
+  print(stream: Stream, bytes: Uint8Array): void {
     this.#streams ??= new Map()
     let bounded = this.#streams.get(stream)
     if (!bounded) {
@@ -172,7 +176,7 @@ export class HandlerRun implements Printer {
       })
       this.#streams.set(stream, bounded)
     }
-    if (bounded.add(typeof text === "string" ? Buffer.from(text) : text)) this.#options.chatty(this)
+    if (bounded.add(bytes)) this.#options.chatty(this)
   }
 
   flushOutput(): void {
@@ -245,7 +249,7 @@ class RunContext implements Context {
   }
 
   async putStream(piece: string | Uint8Array) {
-    this.#run.print("stream", piece)
+    this.#run.print("stream", typeof piece === "string" ? Buffer.from(piece) : piece)
   }
 
   run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>

@@ -92,7 +92,8 @@ export class Job implements Execution {
     this.task = options.task
     this.policy = options.policy
     this.isAhead = options.isAhead
-    this.isSuspect = options.claim.crashes > 0
+    // One crash may have been that of a whole worker.
+    this.isSuspect = options.claim.crashes > 1
   }
 
   get hasDeadline(): boolean {

@@ -6,8 +6,10 @@
  * their own, and only a job that takes such a one down is charged. When a runner is ended because of a job that is known (it
  * ignored its limit while the runner still answered), that one is judged and the others begin anew where they were.
  */
+import { availableParallelism } from "node:os"
 import type { Clock, Millis } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
+import type { TaskId } from "../../core/id.ts"
 import type { Ending } from "../../core/transition.ts"
 import type { Job, JobHost } from "./job.ts"
 import { Limits } from "./limits.ts"
@@ -50,12 +52,13 @@ const giveUpAfter = 60
 const blockedAfter = 2
 const pingEvery: Millis = 1_000
 const longestRestart: Millis = 30_000
+const mostRemembered = 1_000
 /** For runners that were told to end. */
 const partingPatience: Millis = 1_000
 /** A runner that lives shorter than this is not replaced at once. */
 const shortLife: Millis = 1_000
 /** Runners at once for jobs that may take theirs down; those that such a job blocks do not count. */
-const soloRunners = 2
+const soloRunners = Math.max(2, availableParallelism())
 
 export class Pool implements JobHost {
   readonly #options: PoolOptions
@@ -65,6 +68,8 @@ export class Pool implements JobHost {
   /** Jobs begun, by task name, of those names that have a limit. */
   readonly #running = new Map<string, number>()
   readonly #mostOf = new Map<string, number>()
+  /** Tasks that took a runner down alone: they do it again, and not to others. */
+  readonly #crashed = new Set<TaskId>()
   readonly #first = Promise.withResolvers<Hello>()
   #runs = 0
   #begun = 0
@@ -127,6 +132,7 @@ export class Pool implements JobHost {
   }
 
   run(job: Job): void {
+    job.isSuspect ||= this.#crashed.has(job.task.id)
     this.#waiting.push(job)
     this.#assignSoon()
   }
@@ -395,9 +401,17 @@ export class Pool implements JobHost {
         return undefined
       case "soft limit":
       case undefined:
-        if (isToBlame) return job.crashed(why)
+        if (isToBlame) {
+          this.#remember(job.task.id)
+          return job.crashed(why)
+        }
         return job.isStopping || job.policy.once ? { kind: "returned", started: true } : undefined
     }
+  }
+
+  #remember(id: TaskId): void {
+    this.#crashed.add(id)
+    if (this.#crashed.size > mostRemembered) this.#crashed.delete(this.#crashed.values().next().value!)
   }
 
   #replace(station: Station): void {
