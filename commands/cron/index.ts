@@ -6,13 +6,14 @@ export default group({
   subcommands: {
     add: () => import("./add.ts"),
     list: () => import("./list.ts"),
-    import: () => import("./import.ts"),
     show: () => import("./show.ts"),
     remove: () => import("./remove.ts"),
     pause: () => import("./pause.ts"),
     resume: () => import("./resume.ts"),
     run: () => import("./run.ts"),
     next: () => import("./next.ts"),
+    export: () => import("./export.ts"),
+    import: () => import("./import.ts"),
   },
   fallback: "list",
 })

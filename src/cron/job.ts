@@ -46,7 +46,7 @@ export function planOfJob(job: CrontabJob, ordinal: number, context: JobContext)
   return {
     name,
     plan: {
-      schedule: { rule: ruleOf(job.rule), tz: checkZone(variables.CRON_TZ ?? localZone()) },
+      schedule: { rule: ruleOf(job.rule), tz: checkZone(variables.CRON_TZ || localZone()) },
       catchUp: parseCatchUp("none"),
       overlap: "skip",
       jitter: jitterOf(variables.RANDOM_DELAY),
