@@ -328,8 +328,8 @@ export interface TestOptions {
 }
 
 /**
- * Calls a task's function with a context of our own. Input is validated as a worker does it; what the function throws is thrown
- * here.
+ * Calls a task's function with a context of our own. Input and result go through JSON and the input's schema, as they do in a worker
+ * what the function throws is thrown here.
  */
 export declare function testTask<Input, Output>(task: Task<Input, Output>, input: Input, options?: TestOptions): Promise<Tested<Output>>
 

@@ -1,5 +1,7 @@
 /** Runs one handler without a queue, for its author's tests. */
+import { format } from "node:util"
 import { tryDuration } from "../core/duration.ts"
+import { messageOf } from "../core/errors.ts"
 import type { Context } from "./context.ts"
 import { NoRetry } from "./errors.ts"
 import { describeIssues } from "./schema.ts"
@@ -24,8 +26,8 @@ export interface TestOptions {
 }
 
 /**
- * Calls a task's function with a context of our own. Input is validated as a worker does it; what the function throws is thrown
- * here.
+ * Calls a task's function with a context of our own. Input and result go through JSON and the input's schema, as they do in a worker;
+ * what the function throws is thrown here.
  */
 export async function testTask<Input, Output>(
   task: Task<Input, Output>,
@@ -34,12 +36,25 @@ export async function testTask<Input, Output>(
 ): Promise<Tested<Output>> {
   const context = new TestContext(task.name, options)
   const schema = task.options.input
-  const checked = schema ? await schema["~standard"].validate(input) : { value: input }
+  const given: unknown = throughJson("input", input)
+  const checked = schema ? await schema["~standard"].validate(given) : { value: given }
   if (checked.issues) throw new NoRetry(`bad input: ${describeIssues(checked.issues)}`)
   const handle = task.fn as Handler<unknown, Output>
-  const output = await handle(checked.value, context)
+  const output = throughJson("result", await handle(checked.value, context)) as Output
   const { progressed: progress, logs, stream, extended } = context
   return { output, progress, logs, stream, extended }
+}
+
+/** What arrives at the other end. */
+function throughJson(what: string, value: unknown): unknown {
+  let json: string | undefined
+  try {
+    json = value === undefined ? "null" : JSON.stringify(value)
+  } catch (error) {
+    throw new NoRetry(`the ${what} is not JSON: ${messageOf(error)}`)
+  }
+  if (json === undefined) throw new NoRetry(`the ${what} is not JSON: it is a ${typeof value}`)
+  return JSON.parse(json)
 }
 
 class TestContext implements Context {
@@ -70,9 +85,7 @@ class TestContext implements Context {
   }
 
   log(...values: unknown[]) {
-    this.logs.push(
-      values.map((value) => (typeof value === "string" ? value : JSON.stringify(value))).join(" "),
-    )
+    this.logs.push(format(...values))
   }
 
   async extend(duration: string | number) {
