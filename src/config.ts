@@ -113,7 +113,7 @@ export function homeOf(env: Environment): string | undefined {
   }
 }
 
-function stateHome(env: Environment): string {
+export function stateHome(env: Environment): string {
   if (env.XDG_STATE_HOME) return env.XDG_STATE_HOME
   const home = homeOf(env)
   if (home !== undefined) return join(home, ".local", "state")

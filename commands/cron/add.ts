@@ -6,8 +6,10 @@ import { TqError } from "../../src/core/errors.ts"
 import { isTaskName } from "../../src/core/name.ts"
 import { tickTask } from "../../src/cron/firing.ts"
 import { checkCronName, cronFlags, planFrom } from "../../src/cron/flags.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { type Registered, register } from "../../src/cron/register.ts"
 import { zonedTime } from "../../src/cron/zoned.ts"
+import { needsStore } from "../../src/engine/refusal.ts"
 import { plainDrafting } from "../../src/producer/drafting.ts"
 import { subjectFrom } from "../../src/producer/flags.ts"
 import { noticeFor } from "../../src/producer/notice.ts"
@@ -44,26 +46,31 @@ export default command({
     const subject = await subjectFrom(what, argv, { stdin: readStdin, limit: session.payloadLimit })
     const stdin = flags.stdin && subject.command ? await readStdin(session.payloadLimit) : undefined
     if (flags.stdin && !stdin) throw new TqError("usage", "--stdin is for command tasks only: give a payload")
+    const engine = await session.engine()
+    if (!engine.supports.lookup) refuseOverlap(flags.overlap)
     const plan = planFrom(
       name,
       rule,
-      flags,
+      { ...flags, overlap: flags.overlap ?? (engine.supports.lookup ? "skip" : "allow") },
       { ...subject, ...(stdin && { stdin }) },
       plainDrafting(session),
       await session.cronSigner(),
     )
-    const engine = await session.engine()
+    const store = await schedulesOf(session, engine)
     const now = session.clock.now()
     const sample = tickTask({ name, revision: 0 }, plan, now, now, () => 0)
     checkSupport(engine, sample)
     const { paused, replace } = flags
-    const registered = await register(engine, name, plan, { paused, replaces: () => replace })
+    const registered = await register(store, name, plan, { paused, replaces: () => replace })
     const { outcome, differs, next } = registered
     if (outcome === "differs") {
       throw new TqError(
         "exists",
         `cron entry ${name} is there already, with another ${differs.join(", ")}: put this one in its place with --replace`,
       )
+    }
+    if (store !== engine && outcome === "added") {
+      session.talk(`kept on this machine, in ${store.location}: tq work and tq scheduler here fire it`)
     }
     if (session.json) session.printLine(JSON.stringify({ name, outcome, next: next ?? null }))
     session.talk(`${name}: ${outcome}, ${wordsFor(registered, plan.schedule.tz, now)}`)
@@ -73,6 +80,11 @@ export default command({
     return 0
   },
 })
+
+/** Whether the last run is over, only a store can tell. */
+function refuseOverlap(overlap: string | undefined): void {
+  if (overlap !== undefined && overlap !== "allow") throw needsStore(`--overlap ${overlap}`)
+}
 
 /** `tq cron add nightly 0 3 * * * …`: the shell has taken the schedule apart. */
 function requoted([name = "NAME", ...rest]: readonly string[]): readonly string[] {

@@ -1,6 +1,7 @@
 import { command } from "../../src/cli/command.ts"
 import { homeOf } from "../../src/config.ts"
 import { crontabOf } from "../../src/cron/export.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { legiblePlan } from "../../src/cron/register.ts"
 
 export default command({
@@ -12,8 +13,8 @@ export default command({
   flags: {},
   operands: { min: 0, max: 0 },
   run: async ({ session }) => {
-    const engine = await session.engine()
-    const entries = (await engine.crons()).flatMap((entry) => {
+    const store = await schedulesOf(session, await session.engine())
+    const entries = (await store.crons()).flatMap((entry) => {
       const plan = legiblePlan(entry)
       if (!plan) session.warn(`${entry.name}: written by another tq: left out`)
       return plan ? [{ name: entry.name, paused: entry.paused, plan }] : []

@@ -3,8 +3,9 @@ import type { Session } from "../../src/cli/session.ts"
 import { Table } from "../../src/cli/table.ts"
 import { TqError } from "../../src/core/errors.ts"
 import { type CrontabSource, originKey, readCrontab, type Taken } from "../../src/cron/import.ts"
+import { type Schedules, schedulesOf } from "../../src/cron/place.ts"
 import { change, legiblePlan, register } from "../../src/cron/register.ts"
-import type { CronEntry, Engine } from "../../src/engine/engine.ts"
+import type { CronEntry } from "../../src/engine/engine.ts"
 
 type Outcome = "added" | "unchanged" | "replaced" | "removed"
 
@@ -54,17 +55,18 @@ export default command({
       userQueue: flags["user-queue"],
     }
     const dryRun = flags["dry-run"]
-    const { taken, left, remarks } = await readCrontab(session, source)
     const engine = await session.engine()
+    const store = await schedulesOf(session, engine)
+    const { taken, left, remarks } = await readCrontab(session, engine, source)
     const key = originKey(source)
     const faults = [...left]
     const rows: Row[] = []
     for (const job of taken) {
-      const result = await take(engine, job, key, dryRun)
+      const result = await take(store, job, key, dryRun)
       if (typeof result === "string") faults.push({ line: job.line, why: result })
       else rows.push(result)
     }
-    if (flags.prune) rows.push(...(await prune(engine, key, taken, dryRun)))
+    if (flags.prune) rows.push(...(await prune(store, key, taken, dryRun)))
     print(session, rows)
     for (const { line, why } of faults.sort((a, b) => a.line - b.line)) {
       session.warn(`${source.path}:${line}: not taken: ${why}`)
@@ -85,13 +87,13 @@ function checkPrefix(prefix: string): string {
 
 /** @returns why it cannot be taken, where it cannot */
 async function take(
-  engine: Engine,
+  store: Schedules,
   { name, plan, command }: Taken,
   key: string,
   dryRun: boolean,
 ): Promise<Row | string> {
   try {
-    const { outcome } = await register(engine, name, plan, {
+    const { outcome } = await register(store, name, plan, {
       paused: false,
       replaces: (existing) => existing?.origin?.kind === "import" && existing.origin.key === key,
       dryRun,
@@ -104,13 +106,18 @@ async function take(
   }
 }
 
-async function prune(engine: Engine, key: string, taken: readonly Taken[], dryRun: boolean): Promise<Row[]> {
+async function prune(
+  store: Schedules,
+  key: string,
+  taken: readonly Taken[],
+  dryRun: boolean,
+): Promise<Row[]> {
   const wanted = new Set(taken.map(({ name }) => name))
-  const stale = (await engine.crons()).filter((entry) => isOf(entry, key) && !wanted.has(entry.name))
+  const stale = (await store.crons()).filter((entry) => isOf(entry, key) && !wanted.has(entry.name))
   const rows: Row[] = []
   for (const entry of stale) {
     const plan = legiblePlan(entry)
-    if (!dryRun) await change(engine, entry.name, () => null)
+    if (!dryRun) await change(store, entry.name, () => null)
     const command = plan?.template.command?.argv.at(-1) ?? ""
     rows.push({ name: entry.name, outcome: "removed", rule: plan?.schedule.rule ?? "", command })
   }

@@ -3,6 +3,7 @@ import { commandLine } from "../../src/cli/quote.ts"
 import { Table } from "../../src/cli/table.ts"
 import { statusStyle } from "../../src/cli/tasks.ts"
 import { humanDuration } from "../../src/core/duration.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { outcomeOf, type Sight, sightJson, sights, timeOf } from "../../src/cron/sight.ts"
 
 export default command({
@@ -14,13 +15,14 @@ export default command({
   operands: { min: 0, max: 0 },
   run: async ({ session }) => {
     const engine = await session.engine()
-    const rows = await sights(engine, await engine.crons())
+    const store = await schedulesOf(session, engine)
+    const rows = await sights(engine, await store.crons())
     if (session.json) {
       for (const row of rows) session.printLine(sightJson(row))
       return 0
     }
     if (rows.length === 0) {
-      session.talk(`no cron entries on ${session.location}`)
+      session.talk(`no cron entries on ${store.location}`)
       return 0
     }
     const now = session.clock.now()

@@ -2,10 +2,11 @@ import { command } from "../../src/cli/command.ts"
 import { Table } from "../../src/cli/table.ts"
 import { humanDuration } from "../../src/core/duration.ts"
 import { TqError } from "../../src/core/errors.ts"
+import { type Schedules, schedulesOf } from "../../src/cron/place.ts"
 import { legiblePlan, requireEntry } from "../../src/cron/register.ts"
 import { checkRule, checkZone, localZone, nextTick, type Schedule } from "../../src/cron/schedule.ts"
 import { zonedTime } from "../../src/cron/zoned.ts"
-import type { CronEntry, Engine } from "../../src/engine/engine.ts"
+import type { CronEntry } from "../../src/engine/engine.ts"
 
 interface Coming {
   readonly name: string
@@ -32,7 +33,7 @@ export default command({
       throw new TqError("usage", "--tz is for a SCHEDULE: an entry has its own")
     const rows = isRule
       ? ticksOf("", { rule: checkRule(what), tz: checkZone(flags.tz ?? localZone()) }, now, count)
-      : await ticksOfStored(await session.engine(), what, now, count)
+      : await ticksOfStored(await schedulesOf(session, await session.engine()), what, now, count)
     if (session.json) {
       for (const { name, tick } of rows) session.printLine(JSON.stringify({ ...(name && { name }), tick }))
       return 0
@@ -59,8 +60,8 @@ function countFrom(text = "1"): number {
   throw new TqError("usage", `-n: bad number ${JSON.stringify(text)}: write a whole number above 0`)
 }
 
-async function ticksOfStored(engine: Engine, name: string | undefined, now: number, count: number) {
-  const entries = name === undefined ? await engine.crons() : [await requireEntry(engine, name)]
+async function ticksOfStored(store: Schedules, name: string | undefined, now: number, count: number) {
+  const entries = name === undefined ? await store.crons() : [await requireEntry(store, name)]
   const comings = entries.filter(isAwake).flatMap((entry) => {
     const plan = legiblePlan(entry)
     return plan ? ticksOf(entry.name, plan.schedule, now, count) : []

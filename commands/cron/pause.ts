@@ -1,4 +1,5 @@
 import { command } from "../../src/cli/command.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { change } from "../../src/cron/register.ts"
 
 export default command({
@@ -9,9 +10,9 @@ export default command({
   flags: {},
   operands: { min: 1, max: Number.POSITIVE_INFINITY },
   run: async ({ operands, session }) => {
-    const engine = await session.engine()
+    const store = await schedulesOf(session, await session.engine())
     for (const name of operands) {
-      await change(engine, name, (entry) => ({ ...entry, paused: true }))
+      await change(store, name, (entry) => ({ ...entry, paused: true }))
       if (session.json) session.printLine(JSON.stringify({ name, paused: true }))
     }
     return 0

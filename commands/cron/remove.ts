@@ -1,4 +1,5 @@
 import { command } from "../../src/cli/command.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { change } from "../../src/cron/register.ts"
 
 export default command({
@@ -9,9 +10,9 @@ export default command({
   flags: {},
   operands: { min: 1, max: Number.POSITIVE_INFINITY },
   run: async ({ operands, session }) => {
-    const engine = await session.engine()
+    const store = await schedulesOf(session, await session.engine())
     for (const name of operands) {
-      await change(engine, name, () => null)
+      await change(store, name, () => null)
       if (session.json) session.printLine(JSON.stringify({ name, outcome: "removed" }))
     }
     return 0

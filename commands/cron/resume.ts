@@ -1,5 +1,6 @@
 import { command } from "../../src/cli/command.ts"
 import { decodePlan } from "../../src/cron/entry.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { change } from "../../src/cron/register.ts"
 import { nextTick } from "../../src/cron/schedule.ts"
 import type { CronDraft, CronEntry } from "../../src/engine/engine.ts"
@@ -12,9 +13,9 @@ export default command({
   flags: {},
   operands: { min: 1, max: Number.POSITIVE_INFINITY },
   run: async ({ operands, session }) => {
-    const engine = await session.engine()
+    const store = await schedulesOf(session, await session.engine())
     for (const name of operands) {
-      await change(engine, name, resumed)
+      await change(store, name, resumed)
       if (session.json) session.printLine(JSON.stringify({ name, paused: false }))
     }
     return 0

@@ -2,6 +2,7 @@ import { command } from "../../src/cli/command.ts"
 import { TqError } from "../../src/core/errors.ts"
 import { decodePlan } from "../../src/cron/entry.ts"
 import { tickTask } from "../../src/cron/firing.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { requireEntry } from "../../src/cron/register.ts"
 import { pushTask } from "../../src/producer/push.ts"
 
@@ -18,7 +19,7 @@ export default command({
   operands: { min: 1, max: 1 },
   run: async ({ operands, session }) => {
     const engine = await session.engine()
-    const entry = await requireEntry(engine, operands[0]!)
+    const entry = await requireEntry(await schedulesOf(session, engine), operands[0]!)
     const plan = { ...decodePlan(entry.name, entry.spec), jitter: 0 }
     const now = session.clock.now()
     for (let tick = now; tick < now + attempts; tick++) {

@@ -3,6 +3,7 @@ import { format, instant, type Line, settingLines, subjectLines } from "../../sr
 import { formatDuration } from "../../src/core/duration.ts"
 import { formatCatchUp } from "../../src/cron/catchup.ts"
 import type { Plan } from "../../src/cron/entry.ts"
+import { schedulesOf } from "../../src/cron/place.ts"
 import { requireEntry } from "../../src/cron/register.ts"
 import { outcomeOf, type Sight, sightJson, sights, timeOf } from "../../src/cron/sight.ts"
 
@@ -15,7 +16,9 @@ export default command({
   operands: { min: 1, max: 1 },
   run: async ({ operands, session }) => {
     const engine = await session.engine()
-    const [sight] = await sights(engine, [await requireEntry(engine, operands[0]!)])
+    const [sight] = await sights(engine, [
+      await requireEntry(await schedulesOf(session, engine), operands[0]!),
+    ])
     if (session.json) session.printLine(sightJson(sight!))
     else session.print(format(session.paint, linesFor(sight!, session.clock.now())))
     return 0

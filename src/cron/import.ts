@@ -6,6 +6,7 @@ import type { Session } from "../cli/session.ts"
 import { readStdin } from "../cli/stdin.ts"
 import { homeOf } from "../config.ts"
 import { messageOf, TqError } from "../core/errors.ts"
+import type { Engine } from "../engine/engine.ts"
 import { plainDrafting } from "../producer/drafting.ts"
 import { type CrontabKind, isSystemCrontab, parseCrontab } from "./crontab.ts"
 import { type JobContext, type NamedPlan, planOfJob } from "./job.ts"
@@ -37,7 +38,7 @@ export interface CrontabSource {
 }
 
 /** Reads a crontab into plans. Throws when there is no such file. */
-export async function readCrontab(session: Session, source: CrontabSource): Promise<Crontab> {
+export async function readCrontab(session: Session, engine: Engine, source: CrontabSource): Promise<Crontab> {
   const { path, system, prefix = "", userQueue } = source
   const kind: CrontabKind = system || isSystemCrontab(resolve(path)) ? "system" : "user"
   const sign = await session.cronSigner()
@@ -46,6 +47,7 @@ export async function readCrontab(session: Session, source: CrontabSource): Prom
     user: userInfo().username,
     homeOf: homeFinder(session),
     userQueue,
+    overlap: engine.supports.lookup ? "skip" : "allow",
     origin: { kind: "import", key: originKey(source) },
     drafting: plainDrafting(session),
     sign,

@@ -3,6 +3,7 @@ import type { Millis } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import { checkQueueName, isTaskName } from "../core/name.ts"
 import type { Task } from "../core/task.ts"
+import type { Overlap } from "../engine/engine.ts"
 import { type Drafting, taskFrom } from "../producer/draft.ts"
 import { parseCatchUp } from "./catchup.ts"
 import type { CrontabJob } from "./crontab.ts"
@@ -19,6 +20,8 @@ export interface JobContext {
   readonly homeOf: (user: string) => string | undefined
   /** The queue of another user's jobs, `%u` standing for the user; without it they are not taken. */
   readonly userQueue: string | undefined
+  /** `skip`, where the store can tell whether the last run is over. */
+  readonly overlap: Overlap
   readonly origin: Origin
   readonly drafting: Omit<Drafting, "sign">
   readonly sign: ((task: Task, cron: string) => Task) | undefined
@@ -48,7 +51,7 @@ export function planOfJob(job: CrontabJob, ordinal: number, context: JobContext)
     plan: {
       schedule: { rule: ruleOf(job.rule), tz: checkZone(variables.CRON_TZ || localZone()) },
       catchUp: parseCatchUp("none"),
-      overlap: "skip",
+      overlap: context.overlap,
       jitter: jitterOf(variables.RANDOM_DELAY),
       template,
       origin: context.origin,

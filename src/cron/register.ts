@@ -1,8 +1,9 @@
 /** Puts cron entries into the store, repeatably: what is there already as it should be is left alone. */
 import type { Millis } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
-import type { CronDraft, CronEntry, Engine } from "../engine/engine.ts"
+import type { CronDraft, CronEntry } from "../engine/engine.ts"
 import { decodePlan, differences, encodePlan, type Plan } from "./entry.ts"
+import type { Schedules } from "./place.ts"
 import { nextTick, type Schedule } from "./schedule.ts"
 
 export interface Registered {
@@ -25,20 +26,20 @@ export interface Registering {
 const attempts = 10
 
 export async function register(
-  engine: Engine,
+  store: Schedules,
   name: string,
   plan: Plan,
   { paused, replaces, dryRun = false }: Registering,
 ): Promise<Registered> {
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const existing = await engine.cron(name)
+    const existing = await store.cron(name)
     const before = existing && legiblePlan(existing)
     const differs = existing ? unlike(existing, before, plan, paused) : []
     if (existing && differs.length === 0) return { ...standingOf(existing), outcome: "unchanged", differs }
     if (existing && !replaces(before)) return { ...standingOf(existing), outcome: "differs", differs }
-    const draft = await draftOf(engine, plan, existing, before, paused)
+    const draft = await draftOf(store, plan, existing, before, paused)
     const outcome = existing ? "replaced" : "added"
-    if (dryRun || (await engine.putCron(name, existing?.revision, draft)) === "ok") {
+    if (dryRun || (await store.putCron(name, existing?.revision, draft)) === "ok") {
       return { ...standingOf(draft), outcome, differs }
     }
   }
@@ -66,7 +67,7 @@ function unlike(existing: CronEntry, before: Plan | undefined, plan: Plan, pause
 }
 
 async function draftOf(
-  engine: Engine,
+  store: Schedules,
   plan: Plan,
   existing: CronEntry | undefined,
   before: Plan | undefined,
@@ -74,7 +75,7 @@ async function draftOf(
 ): Promise<CronDraft> {
   const isSame = before && JSON.stringify(before.schedule) === JSON.stringify(plan.schedule)
   // A tick that is due must not be lost because its task has changed.
-  const next = isSame ? existing?.next : firstTick(plan.schedule, (await engine.dueCrons(1)).now)
+  const next = isSame ? existing?.next : firstTick(plan.schedule, (await store.dueCrons(1)).now)
   return {
     spec: encodePlan(plan),
     ...(next !== undefined && { next }),
@@ -93,23 +94,20 @@ function firstTick(schedule: Schedule, now: Millis): Millis {
 
 /** Changes an entry that is there, or removes it. Throws `missing` where there is none. */
 export async function change(
-  engine: Engine,
+  store: Schedules,
   name: string,
   to: (entry: CronEntry, now: Millis) => CronDraft | null,
 ): Promise<void> {
   for (let attempt = 0; attempt < attempts; attempt++) {
-    const entry = await requireEntry(engine, name)
-    const draft = to(entry, (await engine.dueCrons(1)).now)
-    if ((await engine.putCron(name, entry.revision, draft)) === "ok") return
+    const entry = await requireEntry(store, name)
+    const draft = to(entry, (await store.dueCrons(1)).now)
+    if ((await store.putCron(name, entry.revision, draft)) === "ok") return
   }
   throw changing(name)
 }
 
-export async function requireEntry(engine: Engine, name: string): Promise<CronEntry> {
-  const entry = await engine.cron(name)
+export async function requireEntry(store: Schedules, name: string): Promise<CronEntry> {
+  const entry = await store.cron(name)
   if (entry) return entry
-  throw new TqError(
-    "missing",
-    `no cron entry ${JSON.stringify(name)} on ${engine.location}: see tq cron list`,
-  )
+  throw new TqError("missing", `no cron entry ${JSON.stringify(name)} on ${store.location}: see tq cron list`)
 }

@@ -21,7 +21,9 @@ import type { Talk } from "../worker/talk.ts"
 import { Voice } from "../worker/voice.ts"
 import { FileTimetable } from "./file-timetable.ts"
 import { type CrontabSource, readCrontab } from "./import.ts"
-import { Ticker, type Timetable } from "./ticker.ts"
+import type { NamedPlan } from "./job.ts"
+import { placeOf } from "./place.ts"
+import { Ticker } from "./ticker.ts"
 
 export const schedulerFlags = {
   file: {
@@ -64,13 +66,7 @@ export async function startScheduler({ flags, session }: Invocation<typeof sched
       untilEmpty: false,
       setup: setup(),
       tee: () => undefined,
-      ticker: (current) =>
-        new Ticker({
-          timetable: () => times.at(current),
-          clock: session.clock,
-          random: session.random,
-          remark,
-        }),
+      ticker: (current) => times.tickerFor(current),
       onReady: () => service.ready(times.describe()),
       taskJson,
       onHealth: health === undefined ? () => undefined : healthFile(health, session.clock, remark),
@@ -97,7 +93,7 @@ export async function startScheduler({ flags, session }: Invocation<typeof sched
 
 /** Where the ticks come from. */
 interface Times {
-  at(engine: () => Engine): Timetable
+  tickerFor(engine: () => Engine): Ticker
   /** Reads them anew, where they are in a file. Throws when the file makes no sense: the old ones stay. */
   reload(): Promise<void>
   describe(): string
@@ -112,15 +108,12 @@ async function timesFor(
   if (flags.file !== undefined) return fileTimes(flags, flags.file, session, engine, remark)
   if (flags.system || flags["user-queue"] !== undefined)
     throw new TqError("usage", "--system and --user-queue go with --file")
-  if (!engine.supports.cron)
-    throw new TqError(
-      "unsupported",
-      `cron entries are unsupported by ${engine.kind} without a store: use --file`,
-    )
+  const { tickerFor, location } = await placeOf(session, engine, remark)
+  const on = location === engine.location ? "" : ` on ${engine.location}`
   return {
-    at: (current) => current(),
+    tickerFor,
     reload: async () => undefined,
-    describe: () => `fires the cron entries of ${engine.location}`,
+    describe: () => `fires the cron entries of ${location}${on}`,
   }
 }
 
@@ -137,24 +130,26 @@ async function fileTimes(
     prefix: undefined,
     userQueue: flags["user-queue"],
   }
-  let current = () => engine
-  let count = 0
-  const timetable = new FileTimetable(() => current(), session.clock)
+  const { clock, random } = session
+  let timetable: FileTimetable | undefined
+  let plans: readonly NamedPlan[] = []
   const reload = async () => {
-    const { taken, left, remarks } = await readCrontab(session, source)
+    const { taken, left, remarks } = await readCrontab(session, engine, source)
     for (const { line, why } of left) remark(`${path}:${line}: not taken: ${why}`)
     for (const more of remarks) remark(more)
-    timetable.use(taken)
-    count = taken.length
+    plans = taken
+    timetable?.use(plans)
   }
   await reload()
   return {
-    at(engineNow) {
-      current = engineNow
-      return timetable
+    tickerFor(current) {
+      const times = new FileTimetable(current, clock)
+      times.use(plans)
+      timetable = times
+      return new Ticker({ timetable: () => times, clock, random, remark })
     },
     reload,
-    describe: () => `fires the ${count} jobs of ${path} on ${engine.location}`,
+    describe: () => `fires the ${plans.length} jobs of ${path} on ${engine.location}`,
   }
 }
 

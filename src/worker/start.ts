@@ -7,7 +7,6 @@ import { TqError } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"
 import { checkText } from "../core/name.ts"
 import { viewJson } from "../core/view.ts"
-import type { Ticker } from "../cron/ticker.ts"
 import type { Engine } from "../engine/engine.ts"
 import { teeInto } from "../run/tee.ts"
 import { serviceManager } from "../systemd.ts"
@@ -41,7 +40,7 @@ export async function startWorker({
     const logs = flags["log-dir"]
     const health = flags["health-file"]
     const service = serviceManager(session.env, session.clock)
-    const ticker = flags["no-scheduler"] ? undefined : await tickerFor(engine, session, remark)
+    const ticker = flags["no-scheduler"] ? undefined : await tickerFor(session, engine, remark)
     const maxRuns = countOf(flags["max-tasks"], "--max-tasks")
     const supervisor = new Supervisor(engine, () => session.connect(), {
       id: workerId(session.random),
@@ -89,15 +88,10 @@ export async function startWorker({
   }
 }
 
-/** The ticker of a worker: loaded only where the engine keeps cron entries, and somebody fires them. */
-async function tickerFor(
-  engine: Engine,
-  { clock, random }: Session,
-  remark: (message: string) => void,
-): Promise<((engine: () => Engine) => Ticker) | undefined> {
-  if (!engine.supports.cron) return undefined
-  const { Ticker } = await import("../cron/ticker.ts")
-  return (timetable) => new Ticker({ timetable, clock, random, remark })
+/** Loaded only where it is wanted. */
+async function tickerFor(session: Session, engine: Engine, remark: (message: string) => void) {
+  const { placeOf } = await import("../cron/place.ts")
+  return (await placeOf(session, engine, remark)).tickerFor
 }
 
 export function talkFor(session: Session, format: string | undefined, say: (line: string) => void): Talk {
