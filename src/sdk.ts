@@ -18,3 +18,14 @@ export { NoRetry, RetryLater, TaskFailed } from "./sdk/errors.ts"
 export type { StandardSchema } from "./sdk/schema.ts"
 export { type ErrorTest, type Handler, type Task, type TaskOptions, task } from "./sdk/task.ts"
 export { type Tested, type TestOptions, testTask } from "./sdk/testing.ts"
+export {
+  type Approval,
+  type ApproveOptions,
+  type MapOptions,
+  type RunOptions,
+  type Step,
+  type StepOptions,
+  type Workflow,
+  type WorkflowOptions,
+  workflow,
+} from "./sdk/workflow.ts"

@@ -48,6 +48,8 @@ export declare class TqError extends Error {
 
 export interface Client extends AsyncDisposable {
   push<Output = unknown>(name: string, input?: unknown, options?: Omit<PushOptions, "client">): Promise<Handle<Output>>
+  /** Starts a run of a flow: what `workflow().run()` does. */
+  runFlow(flow: unknown, input?: unknown, options?: Omit<RunOptions, "client">): Promise<Handle>
   /** In order, one commit for each few hundred. What was committed before an error stays, and the error says how many. */
   pushMany<Output = unknown>(tasks: readonly NewTask[]): Promise<Handle<Output>[]>
   result(id: string, options?: WaitOptions): Promise<unknown>
@@ -167,6 +169,15 @@ type FailureKind = "exit" | "signal" | "error" | "timeout" | "crashed" | "worker
 /** Milliseconds: of an instant since the Unix epoch, or of a span. */
 type Millis = number
 
+export interface RunOptions {
+  /** A second run with the same id writes nothing. */
+  readonly id?: string
+  readonly queue?: string
+  readonly priority?: number | string
+  readonly label?: string
+  readonly client?: Client
+}
+
 export interface NewTask {
   readonly name: string
   readonly input?: unknown
@@ -186,6 +197,14 @@ export interface Context {
   readonly attempt: number
   readonly retryCount: number
   readonly headers: Readonly<Record<string, string>>
+  /** The input of the flow's run, where the task is a step of one; else its own. */
+  readonly input: unknown
+  /** In the step that runs because another failed: which, and why. */
+  readonly failure: {
+    readonly step: string
+    readonly status: string
+    readonly message: string
+  } | undefined
   /** Aborted by the soft limit, the hard limit, a cancel, and a stopping worker. `signal.reason` says which. */
   readonly signal: AbortSignal
   /** Tells how far the task is, from 0 to 1. */
@@ -196,6 +215,21 @@ export interface Context {
   extend(duration: Span): Promise<void>
   /** Writes a piece of the task's stream, for `tq logs -f`. */
   putStream(piece: string | Uint8Array): Promise<void>
+  /** What a step that this one has among its parents came to; null if it was skipped. */
+  parentOutput<Output>(parent: Step<Output>): Promise<Output>
+  parentOutput(parent: string): Promise<unknown>
+  /**
+   * Does something once, however often the task runs: its result is kept, as JSON, before the handler goes on. For tasks declared
+   * `durable: true`, as `sleepFor` and `waitForEvent` are.
+   */
+  step<Output>(name: string, work: () => Output | Promise<Output>): Promise<Output>
+  /** Goes on after `duration`. Meanwhile the task holds no slot: its handler is ended, and runs again from the start. */
+  sleepFor(duration: Span): Promise<void>
+  /** Goes on when the event comes, with its payload; undefined when none came within `timeout`. Holds no slot. */
+  waitForEvent<Payload = unknown>(name: string, options?: {
+    readonly timeout?: Span
+    readonly key?: string
+  }): Promise<Payload | undefined>
   /** Pushes a child task and waits for its result. A retried parent finds the children of its last attempt. */
   run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>
   run(name: string, input?: JsonValue, options?: PushOptions): Promise<unknown>
@@ -205,6 +239,13 @@ export interface Context {
     readonly input: Input
     readonly options?: PushOptions
   }[]): Promise<Output[]>
+}
+
+/** A step, for others to name as their parent. */
+export interface Step<Output = unknown> {
+  readonly name: string
+  /** Of the type only. */
+  readonly output?: Output
 }
 
 export interface Task<Input, Output, Parsed = never> {
@@ -233,6 +274,8 @@ export interface TaskOptions<Parsed = unknown, Input = Parsed> {
   readonly softTimeout?: Span
   /** How many run at once in one worker. */
   readonly concurrency?: number
+  /** It may use `ctx.step`, `ctx.sleepFor` and `ctx.waitForEvent`. */
+  readonly durable?: boolean
   /** Input that it refuses fails at once, without retries. */
   readonly input?: StandardSchema<Parsed, Input>
   /** Only these errors are retried. */
@@ -323,6 +366,13 @@ export interface TestOptions {
   readonly attempt?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
+  /** Of a step: the run's input, where it is not the step's own. */
+  readonly flowInput?: unknown
+  readonly failure?: Context["failure"]
+  /** Of a step: what its parents came to, by their names. */
+  readonly parents?: Readonly<Record<string, unknown>>
+  /** What `ctx.waitForEvent` finds, by the events' names; those that are not here do not come in time. */
+  readonly events?: Readonly<Record<string, unknown>>
   /** Stands in for child tasks: what `ctx.run` resolves with. */
   readonly run?: (name: string, input: unknown) => unknown
 }
@@ -332,5 +382,63 @@ export interface TestOptions {
  * what the function throws is thrown here.
  */
 export declare function testTask<Input, Output>(task: Task<Input, Output>, input: Input, options?: TestOptions): Promise<Tested<Output>>
+
+/** What somebody decided with `tq flow approve`. */
+export interface Approval {
+  readonly approved: true
+  readonly by: string
+  readonly comment?: string
+  readonly at: number
+}
+
+export interface ApproveOptions {
+  readonly name: string
+  readonly parents?: readonly Step[]
+  readonly message?: string
+  /** Nobody's decision within this fails the step. */
+  readonly timeout?: Span
+}
+
+export interface MapOptions<Item, Output> extends StepOptions<Item, Output> {
+  /** A parent whose output is an array: the step is done once for each item. */
+  readonly map: Step<readonly Item[]>
+}
+
+export interface StepOptions<Input, Output> extends Pick<TaskOptions, "queue" | "priority" | "maxRetries" | "backoff" | "timeout" | "softTimeout" | "concurrency" | "retryOn" | "noRetryOn" | "durable"> {
+  readonly name: string
+  /** They must have completed. */
+  readonly parents?: readonly Step[]
+  /** Gets the run's input; with `map`, the item. */
+  readonly fn: Handler<Input, Output>
+  /** Skips the step, which then counts as completed with null. */
+  readonly skipIf?: Handler<Input, boolean>
+}
+
+export interface Workflow<Input = unknown> {
+  readonly name: string
+  task<Item, Output>(options: MapOptions<Item, Output>): Step<Output[]>
+  task<Output>(options: StepOptions<Input, Output>): Step<Output>
+  /** A step that waits for `tq flow approve` or `tq flow deny`, without a slot. */
+  approve(options: ApproveOptions): Step<Approval>
+  /** Runs when a step has failed; `ctx.failure` says which. */
+  onFailure<Output>(options: Omit<StepOptions<Input, Output>, "name" | "parents" | "skipIf">): void
+  /** Starts a run; the handle waits for its result: the output of its last step. */
+  run(input?: Input, options?: RunOptions): Promise<Handle>
+}
+
+export interface WorkflowOptions {
+  readonly name: string
+  /** Where its steps run unless they say otherwise. */
+  readonly queue?: string
+  readonly priority?: number | "urgent" | "high" | "normal" | "low"
+  /** When it runs by itself. */
+  readonly on?: {
+    readonly cron: string
+    readonly tz?: string
+  }
+}
+
+/** Defines a flow. Throws TypeError for what makes no sense. */
+export declare function workflow<Input = unknown>(options: WorkflowOptions): Workflow<Input>
 
 export {}

@@ -1,10 +1,9 @@
-import { existsSync } from "node:fs"
 import { command } from "../../src/cli/command.ts"
 import type { Session } from "../../src/cli/session.ts"
 import type { Plan } from "../../src/core/flow.ts"
 import { draw, mermaid } from "../../src/flow/draw.ts"
 import { lookAtRun } from "../../src/flow/look.ts"
-import { loadFlow } from "../../src/flow/source.ts"
+import { isFlowFile, loadFlow } from "../../src/flow/source.ts"
 
 export default command({
   name: "flow graph",
@@ -40,7 +39,7 @@ async function subject(
   session: Session,
   named: string,
 ): Promise<{ plan: Plan; statuses?: ReadonlyMap<string, string> }> {
-  if (existsSync(named)) return { plan: loadFlow(session, named).plan }
+  if (isFlowFile(named)) return { plan: (await loadFlow(session, named)).plan }
   const { plan, steps } = await lookAtRun(await session.engine(), named)
   return {
     plan,

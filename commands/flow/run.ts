@@ -10,8 +10,14 @@ import { payloadFrom } from "../../src/producer/payload.ts"
 export default command({
   name: "flow run",
   description: "Run a flow. Prints the run's id; with --wait, what it came to.",
-  usage: ["tq flow run FILE [--input JSON|-|@FILE] [--wait]"],
-  examples: ["tq flow run pipeline.yaml", `tq flow run pipeline.yaml --input '{"day":"2026-01-31"}' --wait`],
+  usage: [
+    "tq flow run FILE [--input JSON|-|@FILE] [--wait]   a YAML file, or FILE.ts or FILE.ts:NAME",
+    "tq flow run NAME …                                  a flow in the handler files of a live worker",
+  ],
+  examples: [
+    "tq flow run process-data --wait",
+    `tq flow run pipeline.yaml --input '{"day":"2026-01-31"}' --wait`,
+  ],
   flags: {
     input: {
       type: "string",
@@ -43,14 +49,20 @@ export default command({
       throw new TqError("usage", "--wait-timeout needs --wait")
     const timeout = wait ? waitTimeout(flags["wait-timeout"]) : undefined
     const sources = { stdin: readStdin, limit: session.payloadLimit }
-    const document = loadFlow(session, operands[0]!)
+    const document = await loadFlow(session, operands[0]!)
     const given = input === undefined ? undefined : await payloadFrom(document.plan.name, input, sources)
-    const started = await startRun(session, document, {
+    const asked = {
       ...(given !== undefined && { input: given }),
       ...(id !== undefined && { id }),
       ...(queue !== undefined && { queue }),
       ...(priority !== undefined && { priority }),
       ...(label !== undefined && { label }),
+    }
+    const started = await startRun(await session.engine(), document, asked, {
+      clock: session.clock,
+      random: session.random,
+      payloadLimit: session.payloadLimit,
+      sign: await session.signer(),
     })
     const remarks = [...(started.isDuplicate ? [`${started.id} already there`] : []), ...started.notices]
     if (!wait) {

@@ -2,6 +2,7 @@ import { command } from "../../src/cli/command.ts"
 import { Table } from "../../src/cli/table.ts"
 import { humanDuration } from "../../src/core/duration.ts"
 import type { WorkerView } from "../../src/engine/engine.ts"
+import { namesOf } from "../../src/flow/source.ts"
 
 export default command({
   name: "workers",
@@ -13,8 +14,9 @@ export default command({
   run: async ({ session }) => {
     const workers = await (await session.engine()).workers()
     if (session.json) {
-      for (const { ref, silentFor, ...worker } of workers) {
-        session.printLine(JSON.stringify({ id: ref.id, ...worker, silentMs: silentFor }))
+      for (const { ref, silentFor, flows, ...worker } of workers) {
+        const names = flows && namesOf(flows)
+        session.printLine(JSON.stringify({ id: ref.id, ...worker, flows: names, silentMs: silentFor }))
       }
       return 0
     }

@@ -71,7 +71,15 @@ export type FailureReport = Omit<Failure, "attempt" | "at">
 
 /** How a run ended. */
 export type Ending =
-  | { readonly kind: "completed"; readonly result: Result }
+  | { readonly kind: "completed"; readonly result: Result; readonly skipped?: string }
+  /** It goes on when the event comes, or the time is up, and holds no slot until then; nothing is charged. */
+  | {
+      readonly kind: "suspended"
+      readonly event: string
+      readonly key?: string
+      readonly timeout?: Millis
+      readonly memo: string
+    }
   /** Charged. `retry: false`: a failure that no retry can mend. */
   | { readonly kind: "failed"; readonly failure: FailureReport; readonly retry: boolean }
   /** The run asked to be run later: after `delay`, else the backoff. */
@@ -122,8 +130,15 @@ export interface Deciding {
 export function outcomeOf(claim: Claim, policy: RunPolicy, ending: Ending, by: Deciding): Outcome {
   const { lease } = claim
   switch (ending.kind) {
-    case "completed":
-      return { lease, to: "completed", result: ending.result }
+    case "completed": {
+      const { result, skipped } = ending
+      return { lease, to: "completed", result, ...(skipped !== undefined && { skipped }) }
+    }
+    case "suspended": {
+      const { event, key, timeout, memo } = ending
+      const until = timeout === undefined ? undefined : { in: timeout }
+      return { lease, to: "waiting", event, memo, ...(key !== undefined && { key }), ...(until && { until }) }
+    }
     case "failed":
       return afterFailure(claim, policy, ending.failure, ending.retry, by)
     case "postponed":

@@ -269,6 +269,8 @@ export interface WorkerInfo extends Audience {
   readonly running: number
   readonly completed: number
   readonly failed: number
+  /** The flows that its handler files define, for whoever wants to run one by its name; engines do not read them. */
+  readonly flows?: readonly unknown[]
 }
 
 export interface WorkerView extends WorkerInfo {

@@ -43,6 +43,8 @@ export interface Conducting {
   readonly resultLimit: number
   /** Plans read before: that of a large flow is read once, and not for each of its steps. */
   readonly plans: PlanCache
+  /** Whether the handler of this name keeps memos. */
+  readonly isDurable: (name: string) => boolean
   /** For steps of a run that was signed. */
   readonly sign?: (task: Task) => Task
 }
@@ -80,6 +82,8 @@ export interface Prepared {
   readonly input: JsonText
   /** The outputs of the steps that it needs. */
   readonly parents: ReadonlyMap<string, JsonText>
+  /** Of a durable task: what its earlier runs kept. */
+  readonly memos?: ReadonlyMap<string, JsonText>
 }
 
 export type Conducted =
@@ -89,19 +93,32 @@ export type Conducted =
 /** Throws a `data` error for a record that makes no sense, and what the store throws. */
 export async function conduct(claim: Claim, by: Conducting): Promise<Conducted> {
   const task = fromRecord(claim.record)
-  if (task.flow?.step === runStep) return settled(await conductRun(claim, task, by))
+  if (!task.flow) return withMemos(claim, plainly(task), by)
+  if (task.flow.step === runStep) return settled(await conductRun(claim, task, by))
   const note = readNote(task.step)
   const scene = await sceneOf(task, note, by)
   if (scene.runStatus === "cancelled") {
     return settled({ lease: claim.lease, to: "cancelled", reason: "its run was cancelled" })
   }
   try {
-    return await conductStep(claim, task, note, scene, by)
+    return await withMemos(claim, await conductStep(claim, task, note, scene, by), by)
   } catch (error) {
     // A value that is not there, a condition that makes no sense: no retry would mend it.
     if (error instanceof TqError && error.code === "data") return settled(failure(claim, by, error.message))
     throw error
   }
+}
+
+/** A durable task that is no step. */
+const plainly = (task: Task): Conducted => ({
+  kind: "run",
+  prepared: { task, variables: {}, input: task.payload, parents: new Map() },
+})
+
+async function withMemos({ lease }: Claim, conducted: Conducted, by: Conducting): Promise<Conducted> {
+  if (conducted.kind !== "run" || !by.isDurable(conducted.prepared.task.name)) return conducted
+  const memos = lease.epoch === 1 ? new Map<string, JsonText>() : await by.memos(lease.id)
+  return { kind: "run", prepared: { ...conducted.prepared, memos } }
 }
 
 const settled = (outcome: Outcome): Conducted => ({ kind: "settled", outcome })

@@ -14,7 +14,7 @@ import { wire } from "./graph.ts"
 import { type Path, Problems } from "./problem.ts"
 import { checkArgument, referencesIn } from "./values.ts"
 
-export interface Document {
+export interface FlowDocument {
   readonly plan: Plan
   /** What `--input` is laid over. */
   readonly input?: JsonValue
@@ -52,7 +52,7 @@ const approveKeys = ["message", "timeout", "notify"]
 /** The id of the step that runs when another failed. */
 export const failureStep = "onFailure"
 
-export function readDocument(value: unknown, by: Reading): { document?: Document; problems: Problems } {
+export function readDocument(value: unknown, by: Reading): { document?: FlowDocument; problems: Problems } {
   const problems = new Problems()
   const reader = new Reader(problems, by)
   const document = reader.document(value)
@@ -68,7 +68,7 @@ class Reader {
     this.#by = by
   }
 
-  document(value: unknown): Document | undefined {
+  document(value: unknown): FlowDocument | undefined {
     if (!isObject(value)) return this.#problems.add([], "a flow is a map with name: and steps:")
     this.#keys([], value, topKeys)
     const { name, steps, input } = value
@@ -315,7 +315,7 @@ class Reader {
     return [...new Set(ids)]
   }
 
-  #on(value: unknown): Document["on"] {
+  #on(value: unknown): FlowDocument["on"] {
     if (value === undefined) return undefined
     if (!isObject(value)) return this.#problems.add(["on"], `on: is a map: write on: { cron: "0 9 * * *" }`)
     this.#keys(["on"], value, ["cron", "tz"])

@@ -1,5 +1,5 @@
 /** Starts a run: one push. */
-import type { Session } from "../cli/session.ts"
+import type { Clock, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import { checkId, type TaskId, ulids } from "../core/id.ts"
 import { isObject, type JsonText, type JsonValue, memberTexts, parseJson } from "../core/json.ts"
@@ -9,7 +9,7 @@ import { type Task, toRecord } from "../core/task.ts"
 import type { Engine, WorkerView } from "../engine/engine.ts"
 import { checkSize } from "../producer/draft.ts"
 import { refuseIfWrong } from "../producer/push.ts"
-import type { Document } from "./document.ts"
+import type { FlowDocument } from "./document.ts"
 import { runTask } from "./expand.ts"
 import { refuseWithoutFlows } from "./look.ts"
 
@@ -28,15 +28,27 @@ export interface Started {
   readonly notices: readonly string[]
 }
 
+/** What the process that starts it has at hand. */
+export interface Starting {
+  readonly clock: Clock
+  readonly random: Random
+  /** Bytes of an input. */
+  readonly payloadLimit: number
+  readonly sign?: ((task: Task) => Task) | undefined
+}
+
 /** Throws before anything is written when the engine or its workers cannot run it. */
-export async function startRun(session: Session, document: Document, options: RunOptions): Promise<Started> {
-  const engine = await session.engine()
+export async function startRun(
+  engine: Engine,
+  document: FlowDocument,
+  options: RunOptions,
+  by: Starting,
+): Promise<Started> {
   refuseWithoutFlows(engine)
-  const unsigned = taskOf(session, document, options)
+  const unsigned = taskOf(document, options, by)
   const workers = await engine.workers()
   refuseMissingHandlers(unsigned, document, workers, engine)
-  const sign = await session.signer()
-  const task = sign?.(unsigned) ?? unsigned
+  const task = by.sign?.(unsigned) ?? unsigned
   const { results } = await engine.push([toRecord(task)])
   const pushed = results[0]!
   await refuseIfWrong(engine, task, pushed)
@@ -47,16 +59,16 @@ export async function startRun(session: Session, document: Document, options: Ru
   }
 }
 
-function taskOf(session: Session, document: Document, options: RunOptions): Task {
+function taskOf(document: FlowDocument, options: RunOptions, by: Starting): Task {
   const input = inputOf(document.input, options.input)
-  checkSize("input", Buffer.byteLength(input), session.payloadLimit)
+  checkSize("input", Buffer.byteLength(input), by.payloadLimit)
   const { id, queue, priority, label } = options
   return runTask(document.plan, {
-    id: id === undefined ? ulids(session.clock, session.random)() : checkId(id),
+    id: id === undefined ? ulids(by.clock, by.random)() : checkId(id),
     input,
     queue: queue === undefined ? (document.queue ?? "default") : checkQueueName(queue),
     priority: priority === undefined ? (document.priority ?? defaultPriority) : parsePriority(priority),
-    createdAt: session.clock.now(),
+    createdAt: by.clock.now(),
     ...(label !== undefined && { label }),
   })
 }
@@ -76,7 +88,7 @@ const serves = ({ queues }: WorkerView, queue: string): boolean =>
 /** Workers that serve the queue are there, and none of them knows the task: it is misspelt, or its worker is down. */
 function refuseMissingHandlers(
   task: Task,
-  { plan }: Document,
+  { plan }: FlowDocument,
   workers: readonly WorkerView[],
   engine: Engine,
 ): void {
@@ -97,7 +109,7 @@ function refuseMissingHandlers(
 
 function noticesFor(
   task: Task,
-  { plan }: Document,
+  { plan }: FlowDocument,
   workers: readonly WorkerView[],
   { location }: Engine,
 ): string[] {

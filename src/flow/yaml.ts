@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { isMap, isNode, isPair, LineCounter, type Node, parseDocument, type Document as Yaml } from "yaml"
 import { messageOf, TqError } from "../core/errors.ts"
-import { type Document, readDocument } from "./document.ts"
+import { type FlowDocument, readDocument } from "./document.ts"
 import type { Path, Problem } from "./problem.ts"
 
 /** A problem with its place: `flow.yaml:7:3: …`. */
@@ -15,7 +15,7 @@ export interface Complaint {
 }
 
 export type Read =
-  | { readonly document: Document; readonly complaints?: undefined }
+  | { readonly document: FlowDocument; readonly complaints?: undefined }
   | { readonly complaints: readonly Complaint[] }
 
 /** Reads a flow file. Throws `missing` when it cannot be read at all. */

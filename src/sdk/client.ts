@@ -1,6 +1,7 @@
 /** The producer's side for programs: push tasks, wait for their results. */
 import type { Failure, Status } from "../core/state.ts"
 import { EngineClient } from "./engine-client.ts"
+import type { RunOptions } from "./workflow.ts"
 
 /** A span of time: `"30s"`, `"1h30m"`, or milliseconds. */
 export type Span = string | number
@@ -96,6 +97,8 @@ export interface Client extends AsyncDisposable {
     input?: unknown,
     options?: Omit<PushOptions, "client">,
   ): Promise<Handle<Output>>
+  /** Starts a run of a flow: what `workflow().run()` does. */
+  runFlow(flow: unknown, input?: unknown, options?: Omit<RunOptions, "client">): Promise<Handle>
   /** In order, one commit for each few hundred. What was committed before an error stays, and the error says how many. */
   pushMany<Output = unknown>(tasks: readonly NewTask[]): Promise<Handle<Output>[]>
   result(id: string, options?: WaitOptions): Promise<unknown>

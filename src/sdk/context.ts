@@ -2,6 +2,7 @@
 import type { JsonValue } from "../core/json.ts"
 import type { PushOptions, Span } from "./client.ts"
 import type { Task } from "./task.ts"
+import type { Step } from "./workflow.ts"
 
 export interface Context {
   /** The task's id. */
@@ -10,6 +11,10 @@ export interface Context {
   readonly attempt: number
   readonly retryCount: number
   readonly headers: Readonly<Record<string, string>>
+  /** The input of the flow's run, where the task is a step of one; else its own. */
+  readonly input: unknown
+  /** In the step that runs because another failed: which, and why. */
+  readonly failure: { readonly step: string; readonly status: string; readonly message: string } | undefined
   /** Aborted by the soft limit, the hard limit, a cancel, and a stopping worker. `signal.reason` says which. */
   readonly signal: AbortSignal
   /** Tells how far the task is, from 0 to 1. */
@@ -20,6 +25,21 @@ export interface Context {
   extend(duration: Span): Promise<void>
   /** Writes a piece of the task's stream, for `tq logs -f`. */
   putStream(piece: string | Uint8Array): Promise<void>
+  /** What a step that this one has among its parents came to; null if it was skipped. */
+  parentOutput<Output>(parent: Step<Output>): Promise<Output>
+  parentOutput(parent: string): Promise<unknown>
+  /**
+   * Does something once, however often the task runs: its result is kept, as JSON, before the handler goes on. For tasks declared
+   * `durable: true`, as `sleepFor` and `waitForEvent` are.
+   */
+  step<Output>(name: string, work: () => Output | Promise<Output>): Promise<Output>
+  /** Goes on after `duration`. Meanwhile the task holds no slot: its handler is ended, and runs again from the start. */
+  sleepFor(duration: Span): Promise<void>
+  /** Goes on when the event comes, with its payload; undefined when none came within `timeout`. Holds no slot. */
+  waitForEvent<Payload = unknown>(
+    name: string,
+    options?: { readonly timeout?: Span; readonly key?: string },
+  ): Promise<Payload | undefined>
   /** Pushes a child task and waits for its result. A retried parent finds the children of its last attempt. */
   run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>
   run(name: string, input?: JsonValue, options?: PushOptions): Promise<unknown>

@@ -10,6 +10,8 @@ import { defaultPayloadLimit, type Task as StoredTaskRecord, toRecord } from "..
 import { viewOf } from "../core/view.ts"
 import type { Change, Engine, StoredTask } from "../engine/engine.ts"
 import { openConfigured } from "../engine/open.ts"
+import type { FlowDocument } from "../flow/document.ts"
+import { startRun } from "../flow/run.ts"
 import { signerFrom } from "../keys.ts"
 import { type Drafting, taskFrom } from "../producer/draft.ts"
 import { checkSupport, refuseIfWrong } from "../producer/push.ts"
@@ -17,8 +19,9 @@ import { hasPassword } from "../url.ts"
 import { noSuchTask } from "../waiting/ends.ts"
 import type { Client, Handle, NewTask, PushOptions, Span, TaskInfo, WaitOptions } from "./client.ts"
 import { TaskFailed } from "./errors.ts"
-import { draftOf, inOurWords } from "./push-options.ts"
+import { draftOf, inOurWords, jsonOf } from "./push-options.ts"
 import { Waits } from "./waits.ts"
+import type { RunOptions } from "./workflow.ts"
 
 const pushBatch = 500
 const patience: Millis = 10_000
@@ -74,6 +77,28 @@ export class EngineClient implements Client {
       throw partOf(handles.length, tasks.length, inOurWords(error))
     }
     return handles
+  }
+
+  async runFlow(
+    flow: FlowDocument,
+    input: unknown,
+    options: Omit<RunOptions, "client"> = {},
+  ): Promise<Handle> {
+    this.#refuseIfClosed()
+    const { priority, ...given } = options
+    const asked = {
+      ...given,
+      ...(input !== undefined && { input: jsonOf(flow.plan.name, input) }),
+      ...(priority !== undefined && { priority: String(priority) }),
+    }
+    const { payloadLimit, sign } = this.#drafting
+    try {
+      const starting = { clock: systemClock, random: systemRandom, payloadLimit, sign }
+      const { id, isDuplicate } = await startRun(this.#engine, flow, asked, starting)
+      return this.#handleFor(id, isDuplicate)
+    } catch (error) {
+      throw inOurWords(error)
+    }
   }
 
   #taskOf({ name, input, options = {} }: NewTask): StoredTaskRecord {

@@ -30,7 +30,7 @@ export function draftOf(name: string, input: unknown, options: PushOptions): Dra
   return Object.fromEntries(Object.entries(draft).filter(([, value]) => value !== undefined))
 }
 
-function jsonOf(name: string, input: unknown): string {
+export function jsonOf(name: string, input: unknown): string {
   let json: string | undefined
   try {
     json = input === undefined ? "null" : JSON.stringify(input)

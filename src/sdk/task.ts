@@ -28,6 +28,8 @@ export interface TaskOptions<Parsed = unknown, Input = Parsed> {
   readonly softTimeout?: Span
   /** How many run at once in one worker. */
   readonly concurrency?: number
+  /** It may use `ctx.step`, `ctx.sleepFor` and `ctx.waitForEvent`. */
+  readonly durable?: boolean
   /** Input that it refuses fails at once, without retries. */
   readonly input?: StandardSchema<Parsed, Input>
   /** Only these errors are retried. */
@@ -129,7 +131,7 @@ function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunS
   }
 }
 
-function checkPriority(
+export function checkPriority(
   priority: NonNullable<TaskOptions["priority"]>,
   refuse: (what: string) => never,
 ): void {
@@ -144,7 +146,7 @@ function backoffOf(text: string, refuse: (what: string) => never): Backoff {
   return tryBackoff(text) ?? refuse(`bad backoff ${JSON.stringify(text)}: write "5s" or "exp:1s..1h"`)
 }
 
-function millisOf(
+export function millisOf(
   option: string,
   value: string | number | undefined,
   refuse: (what: string) => never,

@@ -21,6 +21,13 @@ export interface TestOptions {
   readonly attempt?: number
   readonly headers?: Readonly<Record<string, string>>
   readonly signal?: AbortSignal
+  /** Of a step: the run's input, where it is not the step's own. */
+  readonly flowInput?: unknown
+  readonly failure?: Context["failure"]
+  /** Of a step: what its parents came to, by their names. */
+  readonly parents?: Readonly<Record<string, unknown>>
+  /** What `ctx.waitForEvent` finds, by the events' names; those that are not here do not come in time. */
+  readonly events?: Readonly<Record<string, unknown>>
   /** Stands in for child tasks: what `ctx.run` resolves with. */
   readonly run?: (name: string, input: unknown) => unknown
 }
@@ -34,7 +41,7 @@ export async function testTask<Input, Output>(
   input: Input,
   options: TestOptions = {},
 ): Promise<Tested<Output>> {
-  const context = new TestContext(task.name, options)
+  const context = new TestContext(task.name, input, options)
   const schema = task.options.input
   const given: unknown = throughJson("input", input)
   const checked = schema ? await schema["~standard"].validate(given) : { value: given }
@@ -67,9 +74,15 @@ class TestContext implements Context {
   readonly logs: string[] = []
   readonly stream: (string | Uint8Array)[] = []
   readonly extended: number[] = []
+  readonly input: unknown
+  readonly failure: Context["failure"]
+  readonly #options: TestOptions
   readonly #run: TestOptions["run"]
 
-  constructor(name: string, options: TestOptions) {
+  constructor(name: string, input: unknown, options: TestOptions) {
+    this.#options = options
+    this.input = options.flowInput ?? input
+    this.failure = options.failure
     this.id = `test-${name}`
     this.attempt = options.attempt ?? 1
     this.retryCount = this.attempt - 1
@@ -97,6 +110,23 @@ class TestContext implements Context {
 
   async putStream(piece: string | Uint8Array) {
     this.stream.push(piece)
+  }
+
+  async parentOutput(parent: string | { readonly name: string }): Promise<never> {
+    const name = typeof parent === "string" ? parent : parent.name
+    const { parents = {} } = this.#options
+    if (Object.hasOwn(parents, name)) return parents[name] as never
+    throw new NoRetry(`parentOutput: ${name} is not among the parents of this step`)
+  }
+
+  async step<T>(_name: string, work: () => T | Promise<T>): Promise<T> {
+    return work()
+  }
+
+  async sleepFor() {}
+
+  async waitForEvent(name: string): Promise<never> {
+    return this.#options.events?.[name] as never
   }
 
   async run(task: string | { readonly name: string }, input?: unknown): Promise<never> {

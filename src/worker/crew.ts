@@ -23,6 +23,8 @@ export interface RunnerPlan {
 export interface Handler {
   readonly pool: Pool
   readonly settings: RunSettings
+  /** It keeps memos. */
+  readonly isDurable: boolean
 }
 
 export interface CrewOptions
@@ -39,6 +41,8 @@ export class Crew {
   queues: readonly string[] = []
   /** What the handler files consist of, for `--watch`. */
   files: readonly string[] = []
+  /** The flows that the handler files define. */
+  flows: readonly unknown[] = []
   readonly #options: CrewOptions
 
   constructor(options: CrewOptions) {
@@ -63,6 +67,7 @@ export class Crew {
     const handlers = new Map<string, Handler>()
     const queues = new Set<string>()
     const files = new Set<string>()
+    const flows: unknown[] = []
     const hellos = await Promise.all(this.pools.map((pool) => pool.start()))
     for (const [index, hello] of hellos.entries()) {
       const pool = this.pools[index]!
@@ -70,14 +75,20 @@ export class Crew {
       for (const offer of hello.tasks) {
         if (handlers.has(offer.name))
           throw new TqError("config", `two handlers for ${offer.name}, one of them in ${label}: rename one`)
-        handlers.set(offer.name, { pool, settings: settingsOf(offer, label) })
+        handlers.set(offer.name, {
+          pool,
+          settings: settingsOf(offer, label),
+          isDurable: offer.durable === true,
+        })
         if (offer.queue !== undefined) queues.add(offer.queue)
       }
       for (const file of hello.files) files.add(file)
+      flows.push(...hello.flows)
     }
     this.handlers = handlers
     this.queues = [...queues]
     this.files = [...files]
+    this.flows = flows
   }
 
   retire(): void {

@@ -43,7 +43,7 @@ export interface LaunchOptions {
 export type Launched =
   /** Nobody has looked lately whether its directory answers. */
   | { readonly kind: "unseen"; readonly directory: string }
-  /** Of a flow: its parents have to be looked at first. */
+  /** Of a flow, or durable: its parents' outputs or its memos have to be fetched first. */
   | { readonly kind: "unprepared" }
   | { readonly kind: "running"; readonly run: Run; readonly policy: RunPolicy }
   /** For a runner. */
@@ -90,7 +90,7 @@ export function launch(
   // The record as it was pushed: that is what was signed.
   const refusal = refusalOf(stored, repertoire.permission, options.clock.now())
   if (refusal) return afterRefusal(refusal, stored, policy)
-  if (stored.flow && !prepared) return { kind: "unprepared" }
+  if ((stored.flow || handler?.isDurable) && !prepared) return { kind: "unprepared" }
   const task = prepared?.task ?? stored
   if (handler) return handled(handler, task, policy)
   if (!mayStart) return { kind: "full" }

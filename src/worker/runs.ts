@@ -5,6 +5,7 @@ import type { Claim, Lease } from "../core/claim.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
 import { messageOf, TqError, unreachable } from "../core/errors.ts"
 import type { TaskId } from "../core/id.ts"
+import type { JsonText } from "../core/json.ts"
 import type { Progress } from "../core/state.ts"
 import { readTally } from "../core/tally.ts"
 import {
@@ -172,7 +173,7 @@ export class Runs implements JobListener {
         this.#started(claim, launched)
         break
       case "handled":
-        this.#handOver(claim, launched, isAhead)
+        this.#handOver(claim, launched, isAhead, prepared)
         break
       case "full":
         this.#held.push(claim)
@@ -222,9 +223,20 @@ export class Runs implements JobListener {
     claim: Claim,
     { pool, task, policy }: Extract<Launched, { kind: "handled" }>,
     isAhead: boolean,
+    prepared: Prepared | undefined,
   ): void {
     const { resultLimit, tee } = this.#options
-    const job = new Job({ claim, task, policy, listener: this, host: pool, resultLimit, isAhead, tee })
+    const job = new Job({
+      claim,
+      task,
+      policy,
+      listener: this,
+      host: pool,
+      resultLimit,
+      isAhead,
+      tee,
+      ...(prepared && { prepared }),
+    })
     this.#jobs.add(job)
     if (this.#isStopping) job.workerStops()
     if (isAhead) this.#watchAhead()
@@ -251,6 +263,7 @@ export class Runs implements JobListener {
       memos: (id) => link.engine.memos(id),
       resultLimit,
       plans: this.#plans,
+      isDurable: (name) => this.#repertoire.handlers.get(name)?.isDurable === true,
     }).catch((error): ConductTrouble => ({ kind: "trouble", error }))
     if (!(await this.#whileUndecided(claim, question))) return
     const conducted = await question
@@ -369,6 +382,19 @@ export class Runs implements JobListener {
 
   progressed(job: Job, progress: Progress): void {
     this.#news.progress(job, progress)
+  }
+
+  /** The runner waits for the answer: what it has not heard to be stored may be lost with it. */
+  memo(job: Job, key: string, value: JsonText): void {
+    const { run, claim } = job
+    const { engine } = this.#options.link
+    engine.report(claim.lease, [{ kind: "memo", key, value }]).then(
+      (answer) => job.answerMemo(run, key, answer === "ok"),
+      (error) => {
+        this.#options.talk.remark(`${claim.lease.id}: a step could not be kept: ${messageOf(error)}`)
+        job.answerMemo(run, key, false)
+      },
+    )
   }
 
   /** Slots are free: what was claimed ahead goes first. */

@@ -311,6 +311,7 @@ export class Supervisor {
     try {
       await crew.start()
       refuseTwice(crew, repertoire)
+      refuseDurable(crew, this.#link.engine)
     } catch (error) {
       await crew.close()
       throw error
@@ -461,6 +462,7 @@ export class Supervisor {
         ? ["*"]
         : [...repertoire.executables.keys(), ...repertoire.handlers.keys()],
       ...audienceOf(repertoire.permission),
+      ...(this.#crew && this.#crew.flows.length > 0 && { flows: this.#crew.flows }),
     }
   }
 }
@@ -472,6 +474,15 @@ function refuseTwice({ handlers }: Crew, { executables }: Repertoire): void {
       "config",
       `two handlers for ${twice}: ${executables.get(twice)?.[0]}, and one in a runner: rename one`,
     )
+}
+
+function refuseDurable({ handlers }: Crew, { kind, supports }: Engine): void {
+  const [name] = [...handlers].find(([, { isDurable }]) => isDurable) ?? []
+  if (name === undefined || (supports.events && supports.lookup)) return
+  throw new TqError(
+    "unsupported",
+    `the durable task ${name} is unsupported by ${kind} without a store: set TQ_STORE`,
+  )
 }
 
 const withOwn = (queues: readonly ServedQueue[], own: readonly string[]): ServedQueue[] => {

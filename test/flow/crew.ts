@@ -93,6 +93,7 @@ export class Crew implements AsyncDisposable {
       memos: (id) => this.engine.memos(id),
       resultLimit: 1 << 20,
       plans: this.#plans,
+      isDurable: () => false,
     })
     if (conducted.kind === "settled") return conducted.outcome
     this.ran.push(lease.id)

@@ -1,14 +1,14 @@
 /** A runner: the process in which handlers run. `tq work tasks.ts` starts it; it speaks the runner protocol. */
 import { openSync } from "node:fs"
-import { plugin } from "bun"
 import { formatBackoff } from "../../core/retry.ts"
 import { registry } from "../../sdk/task.ts"
-import * as sdk from "../../sdk.ts"
+import { documents } from "../../sdk/workflow.ts"
 import { closeEnd } from "../pipe.ts"
 import { captureOutput } from "./capture.ts"
 import { HandlerRun, type TaskMessage } from "./handler-run.ts"
 import { LineSplitter } from "./lines.ts"
 import { describeLoadError } from "./load-error.ts"
+import { provideModule } from "./module.ts"
 import { Outbox } from "./outbox.ts"
 import { type CancelReason, longestLine, type OfferedTask, protocolVersion } from "./protocol.ts"
 
@@ -68,28 +68,29 @@ function surviveMistakes(): void {
   }
 }
 
-function provideModule(): void {
-  plugin({
-    name: "tq",
-    setup: (build) => void build.module("tq", () => ({ exports: { ...sdk }, loader: "object" })),
-  })
-}
-
 function hello({ maxInFlight }: ChildOptions) {
   const tasks = [...registry.values()].map(({ task: { name, options }, settings }): OfferedTask => {
-    const { queue, concurrency } = options
+    const { queue, concurrency, durable } = options
     const { maxRetries, backoff, timeout, softTimeout } = settings
     return {
       name,
       ...(queue !== undefined && { queue }),
       ...(concurrency !== undefined && { concurrency }),
+      ...(durable && { durable }),
       ...(maxRetries !== undefined && { maxRetries }),
       ...(backoff && { backoff: formatBackoff(backoff) }),
       ...(timeout !== undefined && { timeout }),
       ...(softTimeout !== undefined && { softTimeout }),
     }
   })
-  return { type: "hello", protocol: protocolVersion, tasks, maxInFlight, files: loadedFiles() }
+  return {
+    type: "hello",
+    protocol: protocolVersion,
+    tasks,
+    maxInFlight,
+    files: loadedFiles(),
+    flows: documents(),
+  }
 }
 
 /** What the handler files have imported, except what they have installed. */
@@ -119,10 +120,20 @@ class Runner {
   }
 
   #heed(line: string): void {
-    const message = JSON.parse(line) as { type: string; run: string; n: number; reason: CancelReason }
+    const message = JSON.parse(line) as {
+      type: string
+      run: string
+      n: number
+      reason: CancelReason
+      key: string
+      stored: boolean
+    }
     switch (message.type) {
       case "task":
         this.#start(message as unknown as TaskMessage)
+        break
+      case "memo":
+        this.#runs.get(message.run)?.heardOfMemo(message.key, message.stored)
         break
       case "cancel":
         this.#runs.get(message.run)?.cancel(message.reason)

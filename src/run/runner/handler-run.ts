@@ -3,13 +3,15 @@ import { tryDuration } from "../../core/duration.ts"
 import { messageOf } from "../../core/errors.ts"
 import type { JsonValue } from "../../core/json.ts"
 import type { Stream } from "../../engine/engine.ts"
-import type { PushOptions } from "../../sdk/client.ts"
+import type { PushOptions, Span } from "../../sdk/client.ts"
 import type { Context } from "../../sdk/context.ts"
 import { NoRetry, RetryLater } from "../../sdk/errors.ts"
 import { describeIssues } from "../../sdk/schema.ts"
 import { matches, type Registered, type Task } from "../../sdk/task.ts"
+import { Skipped, type Step } from "../../sdk/workflow.ts"
 import { current, type Printer } from "./capture.ts"
 import { type Child, Children, type ChildTask } from "./children.ts"
+import { Durable } from "./durable.ts"
 import { HeadAndTail } from "./head-and-tail.ts"
 import type { Outbox } from "./outbox.ts"
 import { type CancelReason, resultLine } from "./protocol.ts"
@@ -24,6 +26,14 @@ export interface TaskMessage {
   readonly retryCount: number
   readonly maxRetries: number
   readonly headers?: Readonly<Record<string, string>>
+  readonly flow?: {
+    readonly run: string
+    readonly step: string
+    readonly input: unknown
+    readonly parents: Readonly<Record<string, unknown>>
+    readonly failure?: { readonly step: string; readonly status: string; readonly message: string }
+  }
+  readonly memos?: Readonly<Record<string, unknown>>
   readonly payload: unknown
 }
 
@@ -50,6 +60,9 @@ export class HandlerRun implements Printer {
   #cancelled: CancelReason | undefined
   #children: Children | undefined
   hasEnded = false
+  #durable: Durable | undefined
+  /** Memos on their way to the store, by their keys. */
+  readonly #keeping = new Map<string, PromiseWithResolvers<void>>()
 
   constructor(options: HandlerRunOptions) {
     this.#options = options
@@ -86,6 +99,21 @@ export class HandlerRun implements Printer {
   }
 
   #complete(value: unknown): void {
+    // It waits in the store: what the handler still comes to is of no account.
+    if (this.hasEnded) return
+    if (value instanceof Skipped) {
+      this.#flush()
+      this.tell({ type: "skip", reason: value.reason })
+      this.hasEnded = true
+      this.#options.ended(this)
+      return
+    }
+    try {
+      this.#durable?.finish()
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
     let json: string | undefined
     try {
       json = value === undefined ? "null" : JSON.stringify(value)
@@ -111,6 +139,8 @@ export class HandlerRun implements Printer {
   }
 
   #fail(error: unknown): void {
+    // It waits in the store: what the handler still comes to is of no account.
+    if (this.hasEnded) return
     const later = error instanceof RetryLater ? error.delay : undefined
     // What was meant to happen needs no stack.
     const isMeant = error instanceof RetryLater || error instanceof NoRetry
@@ -155,6 +185,38 @@ export class HandlerRun implements Printer {
   cancel(reason: CancelReason): void {
     this.#cancelled ??= reason
     this.#abort?.abort(abortReason(reason))
+  }
+
+  /** An answer of the store to a memo. */
+  heardOfMemo(key: string, stored: boolean): void {
+    const waiting = this.#keeping.get(key)
+    this.#keeping.delete(key)
+    if (stored) waiting?.resolve()
+    else waiting?.reject(new Error("the step could not be kept: the task is no longer this worker's"))
+  }
+
+  get durable(): Durable {
+    this.#durable ??= new Durable({
+      isDurable: this.#options.registered.task.options.durable === true,
+      memos: this.message.memos ?? {},
+      keep: (key, value) => this.#keep(key, value),
+      suspend: (wait) => this.#suspend(wait),
+    })
+    return this.#durable
+  }
+
+  #keep(key: string, value: unknown): Promise<void> {
+    const waiting = Promise.withResolvers<void>()
+    this.#keeping.set(key, waiting)
+    this.tell({ type: "memo", key, value })
+    return waiting.promise
+  }
+
+  #suspend(wait: Readonly<Record<string, unknown>>): void {
+    this.#flush()
+    this.tell({ type: "suspend", ...wait })
+    this.hasEnded = true
+    this.#options.ended(this)
   }
 
   tell(message: Readonly<Record<string, unknown>>): void {
@@ -252,6 +314,42 @@ class RunContext implements Context {
     this.#run.print("stream", typeof piece === "string" ? Buffer.from(piece) : piece)
   }
 
+  get input() {
+    const { flow, payload } = this.#run.message
+    return flow ? flow.input : payload
+  }
+
+  get failure() {
+    return this.#run.message.flow?.failure
+  }
+
+  parentOutput<Output>(parent: Step<Output>): Promise<Output>
+  parentOutput(parent: string): Promise<unknown>
+  async parentOutput(parent: string | Step<unknown>): Promise<unknown> {
+    const name = typeof parent === "string" ? parent : parent.name
+    const parents = this.#run.message.flow?.parents ?? {}
+    if (Object.hasOwn(parents, name)) return parents[name]
+    throw new NoRetry(`parentOutput: ${name} is not among the parents of this step`)
+  }
+
+  step<Output>(name: string, work: () => Output | Promise<Output>): Promise<Output> {
+    return this.#run.durable.step(name, work)
+  }
+
+  async sleepFor(duration: Span): Promise<void> {
+    return this.#run.durable.sleepFor(spanOf("sleepFor", duration), this.id)
+  }
+
+  async waitForEvent<Payload>(
+    name: string,
+    { timeout, key }: { readonly timeout?: Span; readonly key?: string } = {},
+  ): Promise<Payload | undefined> {
+    return this.#run.durable.event<Payload>(name, {
+      ...(key !== undefined && { key }),
+      ...(timeout !== undefined && { timeout: spanOf("waitForEvent", timeout) }),
+    })
+  }
+
   run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>
   run(name: string, input?: JsonValue, options?: PushOptions): Promise<unknown>
   async run(task: string | ChildTask, input?: unknown, options: PushOptions = {}): Promise<unknown> {
@@ -268,4 +366,10 @@ class RunContext implements Context {
   ): Promise<Output[]> {
     return (await this.#run.children.run(children as readonly Child[])) as Output[]
   }
+}
+
+function spanOf(what: string, span: Span): number {
+  const millis = typeof span === "number" ? span : tryDuration(span)
+  if (millis !== undefined && millis >= 0) return millis
+  throw new RangeError(`${what}: bad duration ${JSON.stringify(span)}`)
 }

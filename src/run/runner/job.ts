@@ -5,16 +5,18 @@
 import type { Claim } from "../../core/claim.ts"
 import type { Millis } from "../../core/clock.ts"
 import { unreachable } from "../../core/errors.ts"
+import type { JsonText } from "../../core/json.ts"
 import type { Progress } from "../../core/state.ts"
 import type { Task } from "../../core/task.ts"
 import type { Ending, RunPolicy } from "../../core/transition.ts"
 import type { Output, Stream } from "../../engine/engine.ts"
+import type { Prepared } from "../../flow/conduct.ts"
 import type { Execution } from "../execution.ts"
 import { RunLog } from "../log.ts"
 import type { Sink } from "../process.ts"
 import { Window } from "../window.ts"
 import type { RunMessage } from "./process.ts"
-import { type CancelReason, taskLine } from "./protocol.ts"
+import { type CancelReason, memoLine, taskLine } from "./protocol.ts"
 import type { Station } from "./station.ts"
 
 /** Told of all jobs. */
@@ -25,6 +27,8 @@ export interface JobListener {
   /** There is output to take, until it is taken. */
   outputReady(job: Job): void
   progressed(job: Job, progress: Progress): void
+  /** To be kept for later runs; it waits to be told whether it was. */
+  memo(job: Job, key: string, value: JsonText): void
 }
 
 /** Where jobs wait and run. */
@@ -44,6 +48,8 @@ export interface JobOptions {
   readonly resultLimit: number
   /** Claimed ahead of free slots: when it begins, the store does not know. */
   readonly isAhead: boolean
+  /** Of a step of a flow, or of a durable task. */
+  readonly prepared?: Prepared
   /** Takes all that the run prints, for `--log-dir`. */
   readonly tee: (claim: Claim) => Sink | undefined
 }
@@ -118,6 +124,7 @@ export class Job implements Execution {
       this.task,
       this.policy,
       timeout === undefined ? undefined : wall + timeout,
+      this.#options.prepared,
     )
   }
 
@@ -162,9 +169,31 @@ export class Job implements Execution {
       case "parked":
         this.isParked = message.parked
         break
+      case "skip":
+        this.end({ kind: "completed", result: { data: "null" }, skipped: message.reason })
+        break
+      case "memo":
+        this.#options.listener.memo(this, message.key, message.value)
+        break
+      case "suspend": {
+        const { event, key, timeout, memo } = message
+        this.end({
+          kind: "suspended",
+          event,
+          memo,
+          ...(key !== undefined && { key }),
+          ...(timeout !== undefined && { timeout }),
+        })
+        break
+      }
       default:
         unreachable(message)
     }
+  }
+
+  /** Answers a memo, if the run that asked is still there. */
+  answerMemo(run: string, key: string, stored: boolean): void {
+    if (this.run === run) this.station?.process.send(memoLine(run, key, stored))
   }
 
   print(stream: Stream, bytes: Uint8Array, skipped = 0): void {
@@ -258,7 +287,9 @@ export class Job implements Execution {
         return this.timedOut()
       case "stop":
       case "cancelled":
-        return ending.kind === "completed" ? ending : { kind: "returned", started: true }
+        return ending.kind === "completed" || ending.kind === "suspended"
+          ? ending
+          : { kind: "returned", started: true }
       case "soft limit":
       case undefined:
         return ending

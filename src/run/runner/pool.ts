@@ -246,7 +246,7 @@ export class Pool implements JobHost {
     if (message.type === "parked" && message.parked !== job.isParked) {
       this.#park(station, message.parked ? 1 : -1)
     }
-    if (message.type === "result" || message.type === "error") this.#release(station, job)
+    if (endsRun(message)) this.#release(station, job)
     job.hear(message, this.#options.clock.mono())
     if (message.type === "extend") this.#limits.watch(job)
   }
@@ -544,3 +544,6 @@ async function residentBytes(pid: number): Promise<number> {
     return 0
   }
 }
+
+const endsRun = ({ type }: RunMessage): boolean =>
+  type === "result" || type === "error" || type === "skip" || type === "suspend"

@@ -30,6 +30,7 @@ export interface Hello {
   readonly tasks: readonly OfferedTask[]
   readonly maxInFlight: number
   readonly files: readonly string[]
+  readonly flows: readonly unknown[]
 }
 
 export interface RunnerEvents {
@@ -47,7 +48,10 @@ export interface RunnerEvents {
 }
 
 export type RunMessage =
-  | Extract<FromRunner, { readonly type: "result" | "error" | "progress" | "extend" | "parked" }>
+  | Extract<
+      FromRunner,
+      { readonly type: Exclude<FromRunner["type"], "hello" | "log" | "pong" | "bye" | "broken"> }
+    >
   | (Extract<FromRunner, { readonly type: "log" }> & { readonly run: string })
 
 /** The first line must come within this. */

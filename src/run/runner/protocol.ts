@@ -10,14 +10,19 @@
  *                           log       {run?, stream?, text, skipped?}                stream: stdout, stderr, log or stream
  *                           extend    {run, timeout}                                 the hard limit is that many ms from now
  *                           parked    {run, parked}                                  true: it only waits for other tasks
+ *                           skip      {run, reason}                                  ends it: there was nothing to do
+ *                           memo      {run, key, value}                              kept for later runs of the task; answered
+ *                           suspend   {run, event, key?, timeout?, memo}             ends it: it runs again when the event comes
  *                           pong      {n}                                            answers a ping
  *                           bye       {}                                             send me nothing more; I end with what I have
- *     supervisor → runner   task      {run, id, name, queue, priority, attempt, retryCount, maxRetries, headers?, deadline?, payload}
+ *     supervisor → runner   task      {run, id, name, queue, priority, attempt, retryCount, maxRetries, headers?, deadline?, flow?, memos?, payload}
+ *                           memo      {run, key, stored}                             false: the task is somebody else's by now
  *                           cancel    {run, reason}                                  soft limit, limit, cancelled or stop
  *                           ping      {n}                                            once a second
  *                           bye       {}                                             finish what you have, then end
  *
- * `run` names one run of one task; a runner sends it back as it got it. `deadline` is in epoch milliseconds. A line has at most the
+ * `flow`, for a step of a flow: {run, step, input, parents: {STEP: output}, failure?}. `memos`, for durable tasks: what earlier runs
+ * kept, and what they waited for: {"event": PAYLOAD} or {"timeout": true}. `run` names one run of one task; a runner sends it back as it got it. `deadline` is in epoch milliseconds. A line has at most the
  * payload ceiling and 64 KiB. A runner that sends what is not of the protocol is ended and replaced.
  */
 import type { Claim } from "../../core/claim.ts"
@@ -27,6 +32,7 @@ import { attemptOf, type FailureKind } from "../../core/state.ts"
 import { payloadCeiling, type Task } from "../../core/task.ts"
 import type { RunPolicy } from "../../core/transition.ts"
 import type { Stream } from "../../engine/engine.ts"
+import type { Prepared } from "../../flow/conduct.ts"
 
 export const protocolVersion = 1
 export const longestLine = payloadCeiling + 64 * 1024
@@ -42,6 +48,7 @@ export function taskLine(
   task: Task,
   policy: RunPolicy,
   deadline: Millis | undefined,
+  prepared?: Prepared,
 ): string {
   const head = JSON.stringify({
     type: "task",
@@ -56,8 +63,25 @@ export function taskLine(
     headers: task.headers,
     deadline,
   })
-  return `${head.slice(0, -1)},"payload":${oneLine(task.payload)}}\n`
+  const more = prepared ? moreOf(task, prepared) : ""
+  return `${head.slice(0, -1)}${more},"payload":${oneLine(task.payload)}}\n`
 }
+
+/** What a step of a flow is told, and what a durable task finds again. */
+function moreOf({ flow }: Task, { input, parents, variables, memos }: Prepared): string {
+  const member = (name: string, json: JsonText) => `,${JSON.stringify(name)}:${oneLine(json)}`
+  const object = (entries: ReadonlyMap<string, JsonText>) =>
+    `{${[...entries].map(([key, value]) => `${JSON.stringify(key)}:${oneLine(value)}`).join(",")}}`
+  const failure = variables.TQ_FAILURE === undefined ? "" : member("failure", variables.TQ_FAILURE)
+  const step = JSON.stringify({ run: flow?.run, step: flow?.step }).slice(0, -1)
+  return [
+    flow ? `,"flow":${step},"input":${oneLine(input)},"parents":${object(parents)}${failure}}` : "",
+    memos ? member("memos", object(memos)) : "",
+  ].join("")
+}
+
+export const memoLine = (run: string, key: string, stored: boolean): string =>
+  `${JSON.stringify({ type: "memo", run, key, stored })}\n`
 
 export const cancelLine = (run: string, reason: CancelReason): string =>
   `${JSON.stringify({ type: "cancel", run, reason })}\n`
@@ -77,6 +101,8 @@ export interface OfferedTask {
   readonly softTimeout?: Millis
   /** How many run at once in one worker. */
   readonly concurrency?: number
+  /** It keeps memos, and may wait without a slot. */
+  readonly durable?: boolean
 }
 
 export type FromRunner =
@@ -87,6 +113,8 @@ export type FromRunner =
       readonly maxInFlight: number
       /** Of our own runner: the files that it has loaded, for `--watch`. */
       readonly files: readonly string[]
+      /** … and the flows that they define: documents of src/flow/document.ts. */
+      readonly flows: readonly unknown[]
     }
   | { readonly type: "result"; readonly run: string; readonly result: JsonText }
   | {
@@ -109,6 +137,16 @@ export type FromRunner =
     }
   | { readonly type: "extend"; readonly run: string; readonly timeout: Millis }
   | { readonly type: "parked"; readonly run: string; readonly parked: boolean }
+  | { readonly type: "skip"; readonly run: string; readonly reason: string }
+  | { readonly type: "memo"; readonly run: string; readonly key: string; readonly value: JsonText }
+  | {
+      readonly type: "suspend"
+      readonly run: string
+      readonly event: string
+      readonly key?: string
+      readonly timeout?: Millis
+      readonly memo: string
+    }
   | { readonly type: "pong"; readonly n: number }
   | { readonly type: "bye" }
   /** Of our own runner: the handler files could not be loaded. */
@@ -166,8 +204,29 @@ function ofRun(message: Record<string, unknown>, run: string, line: string): Fro
       return isPositive(message.timeout) ? { type, run, timeout: message.timeout } : undefined
     case "parked":
       return { type, run, parked: message.parked === true }
+    case "skip":
+      return { type, run, reason: String(message.reason ?? "").slice(0, longestText) }
+    case "memo":
+      return typeof message.key === "string"
+        ? { type, run, key: message.key, value: memberTexts(line).get("value") ?? "null" }
+        : undefined
+    case "suspend":
+      return suspend(message, run)
     default:
       return undefined
+  }
+}
+
+function suspend(message: Record<string, unknown>, run: string): FromRunner | undefined {
+  const { event, key, timeout, memo } = message
+  if (typeof event !== "string" || typeof memo !== "string") return undefined
+  return {
+    type: "suspend",
+    run,
+    event,
+    memo,
+    ...(typeof key === "string" && { key }),
+    ...(typeof timeout === "number" && timeout >= 0 && Number.isFinite(timeout) && { timeout }),
   }
 }
 
@@ -178,7 +237,13 @@ const isPositive = (value: unknown): value is number =>
   typeof value === "number" && value > 0 && Number.isFinite(value)
 const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) > 0
 
-function hello({ protocol, tasks, maxInFlight, files }: Record<string, unknown>): FromRunner | undefined {
+function hello({
+  protocol,
+  tasks,
+  maxInFlight,
+  files,
+  flows,
+}: Record<string, unknown>): FromRunner | undefined {
   if (typeof protocol !== "number" || !Array.isArray(tasks)) return undefined
   const offered = tasks.map((task: unknown) => (typeof task === "string" ? { name: task } : task))
   if (!offered.every(isOffer)) return undefined
@@ -188,13 +253,15 @@ function hello({ protocol, tasks, maxInFlight, files }: Record<string, unknown>)
     tasks: offered,
     maxInFlight: isCount(maxInFlight) ? maxInFlight : 1,
     files: Array.isArray(files) ? files.map(String) : [],
+    flows: Array.isArray(flows) ? flows : [],
   }
 }
 
 function isOffer(task: unknown): task is OfferedTask {
   if (!isObject(task) || typeof task.name !== "string") return false
-  const { queue, maxRetries, backoff, timeout, softTimeout, concurrency } = task
+  const { queue, maxRetries, backoff, timeout, softTimeout, concurrency, durable } = task
   return (
+    (durable === undefined || typeof durable === "boolean") &&
     (queue === undefined || typeof queue === "string") &&
     (maxRetries === undefined || maxRetries === 0 || isCount(maxRetries)) &&
     (backoff === undefined || typeof backoff === "string") &&
