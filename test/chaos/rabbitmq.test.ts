@@ -1,0 +1,187 @@
+/** RabbitMQ with nothing beside it: the broker is stopped, killed, cut off; what was confirmed ends, and nobody goes deaf. */
+import { describe, expect, test } from "bun:test"
+import { connect } from "amqplib"
+import { RabbitServer } from "../support/rabbit-server.ts"
+import { Scene, type Trace, waitFor } from "./scene.ts"
+
+/** A scene on a broker of its own. */
+async function onRabbit(
+  play: (scene: Scene, server: RabbitServer) => Promise<void>,
+  config: readonly string[] = [],
+): Promise<void> {
+  await using server = await RabbitServer.start({ config })
+  await using scene = new Scene()
+  scene.env.TQ_URL = server.url
+  await play(scene, server)
+}
+
+/** A handler that says who runs what, and takes a moment. */
+function traced(scene: Scene, name: string, more = ""): void {
+  scene.script(`handlers/${name}`, `echo "$TQ_TASK_ID $TQ_ATTEMPT $TQ_WORKER_ID" >> "$TRACES"\n${more}`)
+  scene.handlers = [`${scene.folder}/handlers`]
+}
+
+const idsOf = (traces: readonly Trace[]): Set<string> => new Set(traces.map(({ id }) => id))
+
+async function untilRun(scene: Scene, ids: readonly string[], within: number): Promise<void> {
+  await waitFor(`${ids.length} tasks run`, () => idsOf(scene.traced()).size >= ids.length, within)
+  expect([...idsOf(scene.traced())].toSorted()).toEqual([...ids].toSorted())
+}
+
+describe("the broker goes away", () => {
+  test(
+    "stopped and started, killed, connections closed by force: every confirmed push ends",
+    () =>
+      onRabbit(async (scene, server) => {
+        traced(scene, "job", "sleep 0.02")
+        const workers = await Promise.all([1, 2, 3].map(() => scene.worker(["-c", "4"])))
+        const ids: string[] = []
+        const pushSome = async (count: number) => {
+          const batch = Array.from({ length: count }, () => `${JSON.stringify({ name: "job" })}\n`).join("")
+          const { stdout } = await scene.tq(["push", "--quiet", "--batch"], { stdin: batch })
+          ids.push(...stdout.split("\n").filter((line) => line !== ""))
+        }
+        await pushSome(400)
+        await waitFor("some have run", () => scene.traced().length > 50)
+        await server.shutDown()
+        // Confirmed or refused, and nothing in between.
+        expect((await scene.tq(["push", "job", "--connect-timeout", "1s"])).code).toBe(69)
+        await server.restart()
+        await pushSome(400)
+        await waitFor("more have run", () => scene.traced().length > 500, 30_000)
+        for (let i = 0; i < 3; i++) {
+          await server.ctl("close_all_connections", "cut by the test")
+          await pushSome(100)
+        }
+        await server.kill()
+        await server.restart()
+        await pushSome(200)
+        await untilRun(scene, ids, 60_000)
+        for (const worker of workers) expect(worker.isAlive).toBe(true)
+        // Only what was in flight at one of the five cuts ran again: three workers of four.
+        expect(scene.traced().length - ids.length).toBeLessThanOrEqual(5 * 12)
+        for (const worker of workers) expect(await worker.stop()).toBe(0)
+        expect(await depthOf(server, "default")).toBe(0)
+      }),
+    180_000,
+  )
+
+  test(
+    "a worker comes back within seconds, and so does a queue deleted under it",
+    () =>
+      onRabbit(async (scene, server) => {
+        traced(scene, "job")
+        await scene.worker()
+        await server.shutDown()
+        await server.restart()
+        const up = performance.now()
+        const first = await scene.push("job")
+        await untilRun(scene, [first], 15_000)
+        expect(performance.now() - up).toBeLessThan(4_000)
+        await withChannel(server, (channel) => channel.deleteQueue("default"))
+        const second = await scene.push("job")
+        await untilRun(scene, [first, second], 15_000)
+      }),
+    120_000,
+  )
+
+  test(
+    "5,000 confirmed tasks on the ladder survive kill -9",
+    () =>
+      onRabbit(async (scene, server) => {
+        traced(scene, "job")
+        const batch = Array.from({ length: 5_000 }, (_, i) =>
+          JSON.stringify({ name: "job", in: `${6_000 + (i % 50) * 100}ms` }),
+        )
+        const ids = (await scene.ok(["push", "--quiet", "--batch"], { stdin: `${batch.join("\n")}\n` }))
+          .trim()
+          .split("\n")
+        expect(ids).toHaveLength(5_000)
+        await server.kill()
+        await server.restart()
+        await waitFor("they are back", async () => (await depthOf(server, "default")) >= 5_000, 60_000)
+        const arrived = await withChannel(server, async (channel) => {
+          const seen = new Set<string>()
+          for (;;) {
+            const message = await channel.get("default", { noAck: true })
+            if (!message) return seen
+            seen.add(String(message.properties.messageId))
+          }
+        })
+        expect([...arrived].toSorted()).toEqual([...ids].toSorted())
+      }),
+    180_000,
+  )
+})
+
+describe("time and order", () => {
+  test(
+    "random delays arrive within 0.3 s of their time, whatever was pushed before them",
+    () =>
+      onRabbit(async (scene, server) => {
+        await scene.push("job", "--in", "30d")
+        const start = Date.now()
+        const delays = Array.from({ length: 300 }, (_, i) => 100 + ((i * 7_919) % 9_000))
+        const batch = delays.map((delay) => JSON.stringify({ name: "job", in: `${delay}ms` })).join("\n")
+        await scene.ok(["push", "--quiet", "--batch"], { stdin: `${batch}\n` })
+        const pushed = Date.now()
+        const late = await arrivals(server, "default", delays.length)
+        expect(Math.max(...late)).toBeLessThan(300 + (pushed - start))
+        expect(Math.min(...late)).toBeGreaterThan(-100)
+      }),
+    60_000,
+  )
+
+  test(
+    "1,000 tasks of mixed priority come out in order, one at a time",
+    () =>
+      onRabbit(async (scene) => {
+        traced(scene, "job", "cat >> order; echo >> order")
+        traced(scene, "hold", "sleep 3")
+        await scene.push("hold")
+        const worker = await scene.worker(["-c", "1"])
+        await worker.says(/hold started/)
+        const levels = Array.from({ length: 1_000 }, (_, i) => (i * 7) % 11)
+        const batch = levels.map((priority) => JSON.stringify({ name: "job", priority, payload: priority }))
+        await scene.ok(["push", "--quiet", "--batch"], { stdin: `${batch.join("\n")}\n` })
+        await waitFor("all have run", () => scene.traced().length === 1_001, 60_000)
+        const order = await Bun.file(`${scene.folder}/order`).text()
+        expect(order.trim().split("\n").map(Number)).toEqual(levels.toSorted((a, b) => a - b))
+      }),
+    120_000,
+  )
+})
+
+/** Takes messages as they come. @returns by how much each was late, in milliseconds */
+async function arrivals(server: RabbitServer, queue: string, count: number): Promise<number[]> {
+  const late: number[] = []
+  await withChannel(server, async (channel) => {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    await channel.consume(
+      queue,
+      (message) => {
+        if (!message) return
+        const { state } = JSON.parse(message.content.toString()) as { state: { dueAt: number } }
+        late.push(Date.now() - state.dueAt)
+        if (late.length === count) resolve()
+      },
+      { noAck: true },
+    )
+    await promise
+  })
+  return late
+}
+
+const depthOf = (server: RabbitServer, queue: string): Promise<number> =>
+  withChannel(server, async (channel) => (await channel.checkQueue(queue)).messageCount)
+
+type Channel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>["createChannel"]>>
+
+async function withChannel<T>(server: RabbitServer, use: (channel: Channel) => Promise<T>): Promise<T> {
+  const model = await connect(server.url)
+  try {
+    return await use(await model.createChannel())
+  } finally {
+    await model.close()
+  }
+}
