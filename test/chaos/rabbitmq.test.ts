@@ -72,6 +72,7 @@ describe("the broker goes away", () => {
       onRabbit(async (scene, server) => {
         traced(scene, "job")
         await scene.worker()
+        await waitFor("it has registered", async () => (await scene.ok(["workers"])) !== "")
         await server.shutDown()
         await server.restart()
         const up = performance.now()

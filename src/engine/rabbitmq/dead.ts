@@ -8,7 +8,7 @@ import type { Filter } from "../../core/filter.ts"
 import type { TaskId } from "../../core/id.ts"
 import { globMatches } from "../../core/name.ts"
 import type { Change, Page, Revision, StoredTask, Target } from "../engine.ts"
-import { within } from "./deadline.ts"
+import { closeChannel, within } from "./deadline.ts"
 import type { Dispatch } from "./dispatch.ts"
 import { type Carried, decode, freshState, type Parcel, taskStateOf } from "./message.ts"
 import type { Names } from "./names.ts"
@@ -101,7 +101,7 @@ export class Dead {
       } catch (error) {
         throw brokenOff(error)
       } finally {
-        await channel.close().catch(() => undefined)
+        await closeChannel(channel)
       }
     }
     return results

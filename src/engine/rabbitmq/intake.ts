@@ -12,7 +12,7 @@
  */
 import type { Channel, ConsumeMessage, GetMessage } from "amqplib"
 import type { Millis } from "../../core/clock.ts"
-import { within } from "./deadline.ts"
+import { closeChannel, within } from "./deadline.ts"
 import type { Names } from "./names.ts"
 import { brokenOff, isMissing, type Queues } from "./queues.ts"
 import { type Connected, isAtLeast, type Wire } from "./wire.ts"
@@ -153,7 +153,7 @@ export class Intake {
   async close(): Promise<void> {
     this.#isClosed = true
     this.ring()
-    await this.#channel?.close().catch(() => undefined)
+    if (this.#channel) await closeChannel(this.#channel)
   }
 
   async #take(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {

@@ -13,7 +13,7 @@
  */
 import type { Millis } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
-import { within } from "./deadline.ts"
+import { closeChannel, within } from "./deadline.ts"
 import type { Encoded } from "./message.ts"
 import { due, ladder, rung, unroutable } from "./names.ts"
 import type { Letter } from "./publisher.ts"
@@ -120,7 +120,7 @@ export class Ladder {
     } catch (error) {
       throw isMissing(error) ? new Missing(messageOf(error)) : brokenOff(error)
     } finally {
-      await channel.close().catch(() => undefined)
+      await closeChannel(channel)
     }
   }
 }

@@ -7,7 +7,7 @@ import type { Millis } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
 import { defaultPriority, leastUrgent, type Priority } from "../../core/priority.ts"
 import type { QueueKind } from "./address.ts"
-import { within } from "./deadline.ts"
+import { closeChannel, within } from "./deadline.ts"
 import type { Names } from "./names.ts"
 import { type Connected, isAtLeast, type Wire } from "./wire.ts"
 
@@ -113,7 +113,7 @@ export class Queues {
       if (isMissing(error)) return undefined
       throw isLocked(error) ? new TqError("denied", messageOf(error)) : brokenOff(error)
     } finally {
-      await channel.close().catch(() => undefined)
+      await closeChannel(channel)
     }
   }
 
@@ -128,7 +128,7 @@ export class Queues {
       if (isMissing(error)) return 0
       throw brokenOff(error)
     } finally {
-      await channel.close().catch(() => undefined)
+      await closeChannel(channel)
     }
   }
 
@@ -165,7 +165,7 @@ export class Queues {
       // Somebody else was faster, and declared it as he liked.
       if (!isDifferent(error)) throw brokenOff(error)
     } finally {
-      await channel.close().catch(() => undefined)
+      await closeChannel(channel)
     }
   }
 

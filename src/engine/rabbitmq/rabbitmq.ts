@@ -186,8 +186,8 @@ export class RabbitEngine implements Engine {
 
   async beat(worker: WorkerInfo, news?: { readonly resync?: readonly Lease[] }) {
     for (const queue of worker.queues) this.#met.add(queue)
-    // Its retries need it, and a new ladder takes its time.
-    if (worker.queues.length > 0) await this.#ladder.whole()
+    // A new ladder takes its time, and the first retry shall not have to wait for it. What needs it meets its troubles too.
+    if (worker.queues.length > 0) this.#ladder.whole().catch(() => undefined)
     const beat = await this.#station(worker.ref.id).beat(worker, news?.resync)
     return { ...beat, now: this.#clock.now() }
   }

@@ -13,7 +13,7 @@ import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { isObject, isStringArray } from "../../core/json.ts"
 import type { WorkerInfo, WorkerView } from "../engine.ts"
 import { fromText, toText } from "./bytes.ts"
-import { within } from "./deadline.ts"
+import { closeChannel, within } from "./deadline.ts"
 import type { Names } from "./names.ts"
 import type { Letter, Publisher } from "./publisher.ts"
 import { brokenOff } from "./queues.ts"
@@ -212,7 +212,7 @@ export class Presence {
   async leave(): Promise<void> {
     const channel = this.#channel
     this.#channel = undefined
-    await channel?.close().catch(() => undefined)
+    if (channel) await closeChannel(channel)
   }
 
   async #appear({ model }: Connected, info: WorkerInfo, queues: readonly string[]): Promise<Channel> {
