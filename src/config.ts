@@ -4,7 +4,7 @@
  */
 import { lstatSync, readFileSync, type Stats, statSync } from "node:fs"
 import { userInfo } from "node:os"
-import { dirname, join, resolve } from "node:path"
+import { dirname, isAbsolute, join, resolve } from "node:path"
 import { messageOf, TqError } from "./core/errors.ts"
 import { isObject } from "./core/json.ts"
 import { isOwn, isWritableByOthers } from "./ownership.ts"
@@ -60,17 +60,18 @@ export function loadConfig(
     key: "url" | "store" | "namespace" | "passwordFile" | "keyFile",
   ) =>
     flags[flag] !== undefined
-      ? { value: flags[flag], origin: `--${flag}` }
+      ? { value: withHome(flags[flag], env), origin: `--${flag}` }
       : env[variable]
-        ? { value: env[variable], origin: variable }
+        ? { value: withHome(env[variable], env), origin: variable }
         : fromFile(key)
   /** Relative paths in a file are relative to it: `tq push` must find the same store in every folder below. */
   const fromFile = (
     key: "url" | "store" | "namespace" | "passwordFile" | "keyFile",
   ): Setting<string | undefined> => {
-    const value = file(key)
+    const given = file(key)
     const origin = originOf([key])
-    if (value === undefined || key === "namespace") return { value, origin }
+    if (given === undefined || key === "namespace") return { value: given, origin }
+    const value = withHome(given, env)
     const folder = dirname(resolve(cwd, origin))
     const isUrl = key === "url" || key === "store"
     return { value: isUrl ? anchorUrl(value, folder) : resolve(folder, value), origin }
@@ -113,8 +114,16 @@ export function homeOf(env: Environment): string | undefined {
   }
 }
 
+/** `~/` as shells expand it, which do not in the middle of a word: `sqlite:~/jobs.db`. */
+const withHome = (text: string, env: Environment): string =>
+  text.replace(/^((?:sqlite|unix):)?~(?=\/)/i, (whole, scheme = "") => {
+    const home = homeOf(env)
+    return home === undefined ? whole : `${scheme}${home}`
+  })
+
+/** The specification has relative paths ignored: https://specifications.freedesktop.org/basedir-spec */
 export function stateHome(env: Environment): string {
-  if (env.XDG_STATE_HOME) return env.XDG_STATE_HOME
+  if (env.XDG_STATE_HOME && isAbsolute(env.XDG_STATE_HOME)) return env.XDG_STATE_HOME
   const home = homeOf(env)
   if (home !== undefined) return join(home, ".local", "state")
   throw new TqError("config", "this user has no home directory: say with TQ_URL or --url where the tasks are")
@@ -146,7 +155,8 @@ function configFiles(
   }
   const project = projectFile(cwd, remark)
   const home = homeOf(env)
-  const folder = env.XDG_CONFIG_HOME || (home !== undefined && join(home, ".config"))
+  const given = env.XDG_CONFIG_HOME && isAbsolute(env.XDG_CONFIG_HOME) ? env.XDG_CONFIG_HOME : undefined
+  const folder = given ?? (home !== undefined && join(home, ".config"))
   const user = folder ? [join(folder, "tq", "config.toml")] : []
   return [...(project ? [project] : []), ...[...user, "/etc/tq/config.toml"].filter(isFile)]
 }

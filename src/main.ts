@@ -1,6 +1,7 @@
 /** The root command: finds the verb, reads its arguments, runs it, and turns whatever happens into an exit code. */
 import { verbs } from "../commands/index.ts"
 import manifest from "../package.json" with { type: "json" }
+import { refuseChangedArguments } from "./cli/bytes.ts"
 import type { Command, CommandGroup } from "./cli/command.ts"
 import { globalFlags } from "./cli/globals.ts"
 import { parseCommand } from "./cli/parse.ts"
@@ -14,6 +15,7 @@ process.on("unhandledRejection", fail)
 main(process.argv.slice(2)).then((code) => process.exit(code), fail)
 
 async function main(args: readonly string[]): Promise<number> {
+  refuseChangedArguments(args)
   const { word, rest, stray } = splitVerb(args)
   if (stray !== undefined)
     throw new TqError("usage", `unknown option ${stray} before the command: see tq --help`)

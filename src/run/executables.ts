@@ -30,6 +30,7 @@ export function readExecutables(sources: readonly string[]): Executables {
     byName.set(name, path)
   }
   for (const source of sources) {
+    if (source === "") throw new TqError("usage", 'no handler is named "": name a directory, or NAME=PATH')
     const named = /^([^=/]+)=(.+)$/.exec(source)
     if (named) add(checkTaskName(named[1]!), namedExecutable(named[2]!))
     else for (const [name, path] of executablesIn(source, passedOver)) add(name, path)

@@ -156,7 +156,9 @@ class Waiting {
   #tellFailure(id: TaskId, state: StoredTask["state"]): void {
     const failure = state.failures.at(-1)
     const why = state.status === "failed" && failure ? failure.message : state.reason
-    this.#session.talk(`${id} ${state.status}${why ? `: ${why}` : ""}`)
+    // A task that somebody cancelled has no other reason.
+    const isMore = why !== undefined && why !== state.status
+    this.#session.talk(`${id} ${state.status}${isMore ? `: ${why}` : ""}`)
   }
 
   close(): void {

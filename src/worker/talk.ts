@@ -1,4 +1,5 @@
 /** What a worker says on stderr: one line per task start and end, and remarks. */
+import { printable } from "../cli/terminal.ts"
 import type { Claim } from "../core/claim.ts"
 import type { Clock, Millis } from "../core/clock.ts"
 import { humanDuration } from "../core/duration.ts"
@@ -19,15 +20,17 @@ export const silent: Talk = { started() {}, ended() {}, lost() {}, remark() {} }
 
 /** For people: `tq: 01J… resize completed in 1.2s`. */
 export function plainTalk(write: (line: string) => void): Talk {
+  // Paths and failures are texts of strangers: one line each, whatever is in them.
+  const say = (text: string) => write(`tq: ${printable(text)}\n`)
   return {
     started: ({ lease, record, ...counters }) =>
-      write(`tq: ${lease.id} ${record.name} started, attempt ${attemptOf(counters)}\n`),
+      say(`${lease.id} ${record.name} started, attempt ${attemptOf(counters)}`),
     ended: ({ lease, record, ...counters }, outcome, ran) =>
-      write(
-        `tq: ${lease.id} ${record.name} ${wordsFor(outcome)} after ${humanDuration(ran)}, attempt ${attemptOf(counters)}\n`,
+      say(
+        `${lease.id} ${record.name} ${wordsFor(outcome)} after ${humanDuration(ran)}, attempt ${attemptOf(counters)}`,
       ),
-    lost: (id, why) => write(`tq: ${id} ${why}\n`),
-    remark: (message) => write(`tq: ${message}\n`),
+    lost: (id, why) => say(`${id} ${why}`),
+    remark: say,
   }
 }
 

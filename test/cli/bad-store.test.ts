@@ -76,6 +76,18 @@ test("a read-only folder: 73 for what has to be created, 77 for what is there", 
   expect(readdirSync(folder).filter((name) => name.startsWith("new"))).toEqual([])
 })
 
+test.each([
+  ["a pipe", "mkfifo q", /q is no regular file/],
+  ["a device", "ln -s /dev/null q", /q is no regular file/],
+  ["a directory", "mkdir q", /q is a directory/],
+])("%s instead of a database: 78, and it is not opened", async (_, make, says) => {
+  await using box = new Sandbox()
+  await box.sh(make)
+  const ran = await box.tq(["push", "a", "--url", `sqlite:${box.path("q")}`])
+  expect(ran).toMatchObject({ code: 78, stdout: "" })
+  expect(ran.stderr).toMatch(says)
+})
+
 test("somebody else's database: 77, for root too", async () => {
   const { box, folder } = await ordinary()
   await using _ = box

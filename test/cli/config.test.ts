@@ -83,6 +83,18 @@ test("tq.toml is searched upwards, and its relative paths are relative to it", a
   expect((await settings(box, [], there)).url).toEqual([`sqlite:${box.path("deep", "near.db")}`, nearer])
 })
 
+test("~/ is the home wherever a path may stand, and relative XDG directories do not count", async () => {
+  await using box = new Sandbox()
+  const originOf = async (env: Record<string, string | undefined>) =>
+    (await box.tq(["config"], { env })).stdout.split("\n")[0]
+  const home = box.path("home")
+  expect(await originOf({ TQ_URL: "sqlite:~/jobs.db" })).toBe(`url\tsqlite:${home}/jobs.db\tTQ_URL`)
+  const bare = `url\tsqlite:${home}/.local/state/tq/tq.db\tdefault`
+  expect(await originOf({ TQ_URL: undefined, XDG_STATE_HOME: "state" })).toBe(bare)
+  const file = box.write("tq.toml", 'url = "sqlite:~/own.db"')
+  expect(await originOf({ TQ_URL: undefined })).toBe(`url\tsqlite:${home}/own.db\t${file}`)
+})
+
 test("--config FILE is read instead", async () => {
   await using box = new Sandbox()
   box.write("tq.toml", 'namespace = "project"\n')

@@ -8,12 +8,19 @@ test("a folder of executables: named without the last extension, leftovers skipp
   for (const name of ["resize.v2.py", "plain", ".hidden", "old~", "a.bak", "b.dpkg-new", "c.rpmsave"])
     box.handler(name, "echo $0")
   box.write("handlers/notes.txt", "not executable")
+  box.handler("line\nfeed", "exit")
   mkdirSync(box.path("handlers", "subfolder"))
   const worker = await box.worker([box.path("handlers")])
   expect(worker.stderr).toContain("runs plain, resize.v2, and commands")
-  expect(worker.stderr.match(/passed over/g)).toHaveLength(1)
+  expect(worker.stderr.match(/passed over/g)).toHaveLength(2)
+  expect(worker.stderr).toContain("line\\x0afeed: ")
   expect(worker.stderr).toContain("notes.txt is not executable")
   expect(await box.ok(["push", "resize.v2", "--wait", "--quiet"])).toBe(box.path("handlers", "resize.v2.py"))
+})
+
+test("an empty name is no folder: 64", async () => {
+  await using box = new Sandbox()
+  expect(await box.tq(["work", ""])).toMatchObject({ code: 64 })
 })
 
 test("NAME=PATH, and the arguments of a push", async () => {

@@ -63,6 +63,15 @@ test("control characters of a name never reach the terminal", async () => {
   expect(line).not.toContain("\u009b")
 })
 
+test("arguments that are no UTF-8 are refused, 65: they would name another file", async () => {
+  await using box = new Sandbox()
+  const changed = await box.sh("tq push -- rm $'caf\\xe9'")
+  expect(changed).toMatchObject({ code: 65, stdout: "" })
+  expect(changed.stderr).toContain("is not UTF-8")
+  expect((await box.sh("tq push --quiet -- rm 'caf\ufffd'")).code).toBe(0)
+  expect(await box.json(["list"])).toHaveLength(1)
+})
+
 test("global options may stand before the verb, with = or without", async () => {
   await using box = new Sandbox()
   const url = `sqlite:${box.path("other.db")}`

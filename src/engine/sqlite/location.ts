@@ -77,6 +77,8 @@ function refuseNetworkFileSystem(folder: string): void {
 function refuseForeignFile(path: string): void {
   const file = lstatSync(path)
   if (file.isDirectory()) throw new TqError("config", `${path} is a directory: name a file`)
+  // Opening a pipe or a device may already do something.
+  if (!statSync(path).isFile()) throw new TqError("config", `${path} is no regular file: name another`)
   const owner = statSync(path).uid
   const self = process.geteuid?.()
   if (self === undefined || owner === self) return
