@@ -104,6 +104,7 @@ export interface PushOptions {
 /** A span of time: `"30s"`, `"1h30m"`, or milliseconds. */
 export type Span = string | number
 
+/** Of a pushed task. On RabbitMQ without a store, only that of a single push can wait, and only in the program that pushed. */
 export interface Handle<Output = unknown> {
   readonly id: string
   /** It was there already: the same id, or a live task with the same unique key. */

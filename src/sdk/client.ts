@@ -72,6 +72,7 @@ export interface WaitOptions {
   readonly timeout?: Span
 }
 
+/** Of a pushed task. On RabbitMQ without a store, only that of a single push can wait, and only in the program that pushed. */
 export interface Handle<Output = unknown> {
   readonly id: string
   /** It was there already: the same id, or a live task with the same unique key. */

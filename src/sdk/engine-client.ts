@@ -10,6 +10,7 @@ import { defaultPayloadLimit, type Task as StoredTaskRecord, toRecord } from "..
 import { viewOf } from "../core/view.ts"
 import type { Change, Engine, StoredTask } from "../engine/engine.ts"
 import { openConfigured } from "../engine/open.ts"
+import { needsStore } from "../engine/refusal.ts"
 import type { FlowDocument } from "../flow/document.ts"
 import { startRun } from "../flow/run.ts"
 import { signerFrom } from "../keys.ts"
@@ -33,6 +34,7 @@ export class EngineClient implements Client {
   readonly #drafting: Omit<Drafting, "now" | "cwd">
   readonly #waits: Waits
   readonly #closed: () => void
+  readonly #closing = new AbortController()
   #isClosed = false
 
   constructor(engine: Engine, drafting: Omit<Drafting, "now" | "cwd">, closed: () => void) {
@@ -52,25 +54,31 @@ export class EngineClient implements Client {
   }
 
   async push<Output>(name: string, input?: unknown, options: PushOptions = {}): Promise<Handle<Output>> {
-    const [handle] = await this.#push<Output>([this.#taskOf({ name, input, options })])
+    // An engine without lookup tells of a task only whoever said at the push that he would wait.
+    const follow = !this.#engine.supports.lookup
+    const [handle] = await this.#push<Output>([this.#taskOf({ name, input, options })], follow)
     return handle!
   }
 
   async pushMany<Output>(tasks: readonly NewTask[]): Promise<Handle<Output>[]> {
-    return this.#push<Output>(tasks.map((task) => this.#taskOf(task)))
+    return this.#push<Output>(
+      tasks.map((task) => this.#taskOf(task)),
+      false,
+    )
   }
 
-  async #push<Output>(tasks: readonly StoredTaskRecord[]): Promise<Handle<Output>[]> {
+  async #push<Output>(tasks: readonly StoredTaskRecord[], follow: boolean): Promise<Handle<Output>[]> {
     this.#refuseIfClosed()
     const handles: Handle<Output>[] = []
     try {
       for (const task of tasks) checkSupport(this.#engine, task)
       for (let at = 0; at < tasks.length; at += pushBatch) {
         const batch = tasks.slice(at, at + pushBatch)
-        const { results } = await this.#engine.push(batch.map(toRecord))
+        const { results } = await this.#engine.push(batch.map(toRecord), follow ? { follow } : {})
         for (const [index, pushed] of results.entries()) {
           await refuseIfWrong(this.#engine, batch[index]!, pushed)
-          handles.push(this.#handleFor<Output>(pushed.id, pushed.outcome === "duplicate"))
+          const end = follow ? this.#follow(pushed.id) : undefined
+          handles.push(this.#handleFor<Output>(pushed.id, pushed.outcome === "duplicate", end))
         }
       }
     } catch (error) {
@@ -114,36 +122,55 @@ export class EngineClient implements Client {
     return this.#handleFor(id, true)
   }
 
-  #handleFor<Output>(id: TaskId, isDuplicate: boolean): Handle<Output> {
+  /** @param end where it is followed from the push on */
+  #handleFor<Output>(
+    id: TaskId,
+    isDuplicate: boolean,
+    end?: Promise<StoredTask | undefined>,
+  ): Handle<Output> {
     return {
       id,
       isDuplicate,
-      result: (options) => this.result(id, options) as Promise<Output>,
-      wait: (options) => this.wait(id, options),
+      result: async (options = {}) => resultOf(id, await this.#ended(id, options.timeout, end)) as Output,
+      wait: async (options = {}) => infoOf(await this.#ended(id, options.timeout, end)),
       get: () => this.get(id),
       cancel: () => this.cancel(id),
     }
   }
 
+  #follow(id: TaskId): Promise<StoredTask | undefined> {
+    const end = this.#waits.end(id, this.#closing.signal)
+    // Told to whoever waits, which may be nobody.
+    end.catch(() => undefined)
+    return end
+  }
+
   async result(id: TaskId, options: WaitOptions = {}): Promise<unknown> {
-    const { state } = await this.#ended(id, options.timeout)
-    if (state.status === "completed") return parseResult(state.result?.data)
-    const why = state.failures.at(-1)?.message ?? state.reason ?? "it has no result"
-    throw new TaskFailed(id, state.status, state.reason, `task ${id} ${state.status}: ${why}`)
+    return resultOf(id, await this.#ended(id, options.timeout))
   }
 
   async wait(id: TaskId, options: WaitOptions = {}): Promise<TaskInfo> {
     return infoOf(await this.#ended(id, options.timeout))
   }
 
-  async #ended(id: TaskId, timeout: Span | undefined): Promise<StoredTask> {
+  async #ended(
+    id: TaskId,
+    timeout: Span | undefined,
+    end?: Promise<StoredTask | undefined>,
+  ): Promise<StoredTask> {
     this.#refuseIfClosed()
+    if (!end && !this.#engine.supports.lookup) throw needsStore("waiting for a task by its id")
     const limit = timeout === undefined ? undefined : millisOf(timeout)
-    const ends =
-      limit === undefined ? new AbortController().signal : AbortSignal.timeout(Math.min(limit, longestTimer))
-    const task = await this.#waits.end(id, ends)
-    if (task) return task
-    if (limit !== undefined && ends.aborted)
+    const late = new AbortController()
+    const timer =
+      limit === undefined ? undefined : setTimeout(() => late.abort(), Math.min(limit, longestTimer))
+    try {
+      const task = await (end ? Promise.race([end, aborted(late.signal)]) : this.#waits.end(id, late.signal))
+      if (task) return task
+    } finally {
+      clearTimeout(timer)
+    }
+    if (limit !== undefined && late.signal.aborted)
       throw new TqError("timeout", `task ${id} has not ended within ${formatDuration(limit)}; it goes on`)
     throw new TqError("detached", `the client was closed while waiting; task ${id} goes on`)
   }
@@ -174,6 +201,7 @@ export class EngineClient implements Client {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#closed()
+    this.#closing.abort()
     this.#waits.close()
     await this.#engine.close()
   }
@@ -220,6 +248,16 @@ function millisOf(time: Span): number {
   const millis = typeof time === "number" ? time : parseDuration(time, "timeout")
   if (millis >= 0) return millis
   throw new TqError("usage", `timeout: ${time} is no duration`)
+}
+
+const aborted = (signal: AbortSignal): Promise<undefined> =>
+  new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined)))
+
+/** Throws TaskFailed for a task without a result. */
+function resultOf(id: TaskId, { state }: StoredTask): unknown {
+  if (state.status === "completed") return parseResult(state.result?.data)
+  const why = state.failures.at(-1)?.message ?? state.reason ?? "it has no result"
+  throw new TaskFailed(id, state.status, state.reason, `task ${id} ${state.status}: ${why}`)
 }
 
 /** JSON where it is JSON, else the text: a command or an executable may print anything. */

@@ -1,9 +1,8 @@
 /** The client of programs, against real stores and the built worker. */
 import { describe, expect, test } from "bun:test"
-import { mkdirSync, symlinkSync } from "node:fs"
-import { join } from "node:path"
 import { connect, TaskFailed, TqError, task } from "tq"
 import { Sandbox } from "../support/cli.ts"
+import { importable } from "../support/package.ts"
 
 const open = (box: Sandbox) => connect(box.env.TQ_URL)
 
@@ -377,9 +376,3 @@ describe("connect", () => {
     expect(await box.ok(["result", "x"])).toBe("1")
   })
 })
-
-/** A program in the sandbox finds the package, as after an install. */
-function importable(box: Sandbox): void {
-  mkdirSync(box.path("node_modules"))
-  symlinkSync(join(import.meta.dir, "..", ".."), box.path("node_modules", "tq"))
-}
