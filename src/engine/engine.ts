@@ -438,16 +438,11 @@ export interface WholeTask extends StoredTask {
   readonly unserved?: true
   /** Of a waiting task. */
   readonly wait?: { readonly event: string; readonly key?: string; readonly memo: string }
-  readonly memos: readonly Memo[]
+  readonly memos: readonly { readonly key: string; readonly value: JsonText }[]
+  /** Events that it has taken, and does not take a second time. */
+  readonly consumed: readonly Pick<StoredEvent, "name" | "key" | "at">[]
   /** Of all runs that are kept. */
   readonly output: readonly Chunk[]
-}
-
-export interface Memo {
-  readonly key: string
-  readonly value: JsonText
-  /** The event that it came from, which its task does not take a second time. */
-  readonly event?: Pick<StoredEvent, "name" | "key" | "at">
 }
 
 export interface StoredEvent extends TaskEvent {

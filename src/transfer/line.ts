@@ -2,7 +2,7 @@
  * An item of a store as one line of JSON, and back. The first line of an export says what it is, the last one how much there was.
  *
  *     {"kind":"export","version":1,"from":"sqlite:/…","at":1795527457881}
- *     {"kind":"task","task":{"record":{…,"body":"{\"v\":1}\n{\"id\":7}"},"state":{…},"memos":[],"output":[]}}
+ *     {"kind":"task","task":{"record":{…,"body":"{\"v\":1}\n{\"id\":7}"},"state":{…},"memos":[],"consumed":[],"output":[]}}
  *     {"kind":"end","items":1}
  *
  * Bytes are `{"base64":"…"}`. A body is kept as the store has it, so that nothing of it changes on the way. What comes in is
@@ -15,7 +15,7 @@ import { isQueueName, isTaskName } from "../core/name.ts"
 import { leastUrgent } from "../core/priority.ts"
 import { type Failure, type Raw, type Result, statuses, type TaskState } from "../core/state.ts"
 import type { Dependency, TaskRecord } from "../core/task.ts"
-import type { Chunk, CronEntry, Item, Memo, StoredEvent, WholeTask } from "../engine/engine.ts"
+import type { Chunk, CronEntry, Item, StoredEvent, WholeTask } from "../engine/engine.ts"
 
 export type Line =
   | { readonly kind: "export"; readonly version: number; readonly from: string; readonly at: Millis }
@@ -92,6 +92,7 @@ const taskOf = (task: Member): WholeTask => ({
   record: recordOf(task.in("record")),
   state: stateOf(task.in("state")),
   memos: task.in("memos").list(memoOf),
+  consumed: task.in("consumed").list(consumedOf),
   output: task.in("output").list(chunkOf),
   ...task.optional("tally", (tally) => tally.text()),
   ...task.optional("unserved", (unserved) => unserved.flag() || undefined),
@@ -165,14 +166,15 @@ const failureOf = (failure: Member): Failure => ({
   ...failure.optional("stderr", (stderr) => stderr.text()),
 })
 
-const memoOf = (memo: Member): Memo => ({
+const memoOf = (memo: Member): WholeTask["memos"][number] => ({
   key: memo.in("key").text(),
   value: memo.in("value").json(),
-  ...memo.optional("event", (event) => ({
-    name: event.in("name").text(),
-    at: event.in("at").count(),
-    ...event.optional("key", (key) => key.text()),
-  })),
+})
+
+const consumedOf = (event: Member): WholeTask["consumed"][number] => ({
+  name: event.in("name").text(),
+  at: event.in("at").count(),
+  ...event.optional("key", (key) => key.text()),
 })
 
 const chunkOf = (chunk: Member): Chunk => ({

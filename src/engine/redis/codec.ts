@@ -13,7 +13,7 @@ import type { Arg, Reply } from "./connection.ts"
 
 export type { Reply } from "./connection.ts"
 
-const statusLetters: Readonly<Record<Status, string>> = {
+export const statusLetters: Readonly<Record<Status, string>> = {
   pending: "p",
   running: "r",
   scheduled: "s",
@@ -46,7 +46,7 @@ export function fieldsOf(reply: Reply | undefined): Map<string, string> {
   return fields
 }
 
-const given = (value: string | undefined): string => (value === undefined ? "" : `=${value}`)
+export const given = (value: string | undefined): string => (value === undefined ? "" : `=${value}`)
 
 const instant = (when: When | undefined): string => {
   if (!when) return ""
@@ -61,7 +61,7 @@ const escaped = (text: string): string =>
 const unescaped = (text: string): string => (text.includes("%") ? decodeURIComponent(text) : text)
 
 /** What the store keeps of a task for good, as base.lua describes it; the script puts the push order before it. */
-function recordText({ priority, queue, createdAt, name, label, body }: TaskRecord): string {
+export function recordText({ priority, queue, createdAt, name, label, body }: TaskRecord): string {
   return `${priority} ${queue} ${createdAt} ${escaped(name)} ${label === undefined ? "" : `=${escaped(label)}`}\n${body}`
 }
 
@@ -181,7 +181,7 @@ interface Edge extends Dependency {
   readonly isOpen: boolean
 }
 
-function edgesOf(reply: Reply | undefined): Edge[] {
+export function edgesOf(reply: Reply | undefined): Edge[] {
   return [...fieldsOf(reply)]
     .map(
       ([id, edge]): Edge => ({

@@ -6,7 +6,7 @@ import type { Store } from "./store.ts"
 /** The oldest server whose scripts may do what ours do. */
 const oldest = [6, 2] as const
 
-export async function examine(store: Store): Promise<Finding[]> {
+export async function examine(store: Store, _scope: "start" | "all"): Promise<Finding[]> {
   const info = textOf(await store.command("INFO", "server"))
   const version = /^redis_version:(\S+)/m.exec(info)?.[1] ?? "unknown"
   const [major = 0, minor = 0] = version.split(".").map(Number)

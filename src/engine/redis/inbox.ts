@@ -7,7 +7,7 @@ import { TqError } from "../../core/errors.ts"
 import { taskOfDocument } from "../../core/foreign.ts"
 import { ulids } from "../../core/id.ts"
 import { payloadCeiling, toRecord } from "../../core/task.ts"
-import { listOf, taskArgs, textOf } from "./codec.ts"
+import { listOf, numberOf, taskArgs, textOf } from "./codec.ts"
 import type { Arg, Reply } from "./connection.ts"
 import type { Store } from "./store.ts"
 
@@ -25,6 +25,33 @@ export async function takeIn(
   const newId = ulids(by.clock, by.random)
   const args = documents.flatMap((document) => documentArgs(document, queue, newId(), by.clock.now()))
   await store.run("inbox", [queue, documents.length, ...args])
+}
+
+/** Empties the inboxes of all queues. */
+export async function takeAllIn(
+  store: Store,
+  by: { readonly clock: Clock; readonly random: Random },
+): Promise<void> {
+  for (const queue of await inboxes(store)) {
+    while (numberOf(await store.command("EXISTS", `${store.prefix}inbox:${queue}`)) > 0)
+      await takeIn(store, queue, by)
+  }
+}
+
+/** The queues in whose inboxes documents lie. */
+export async function inboxes(store: Store): Promise<string[]> {
+  const before = `${store.prefix}inbox:`
+  // The braces of the prefix are no special characters of a pattern.
+  const found = new Set<string>()
+  let cursor = "0"
+  do {
+    const [following, keys] = listOf(
+      await store.command("SCAN", cursor, "MATCH", `${before}*`, "COUNT", 1_000),
+    )
+    for (const key of listOf(keys)) found.add(textOf(key).slice(before.length))
+    cursor = textOf(following)
+  } while (cursor !== "0")
+  return [...found]
 }
 
 function documentArgs(document: Reply, queue: string, id: string, now: number): Arg[] {

@@ -10,7 +10,6 @@
 import type { Audience } from "../../core/audience.ts"
 import type { Lease } from "../../core/claim.ts"
 import type { Clock, Millis, Random } from "../../core/clock.ts"
-import { TqError } from "../../core/errors.ts"
 import type { Filter, Retention } from "../../core/filter.ts"
 import type { TaskId } from "../../core/id.ts"
 import type { JsonText } from "../../core/json.ts"
@@ -22,8 +21,10 @@ import type {
   Engine,
   Finding,
   Firing,
+  Item,
   Note,
   Pushed,
+  Relocation,
   Revised,
   Settled,
   Settlement,
@@ -53,11 +54,13 @@ import {
 } from "./codec.ts"
 import type { Arg, Reply } from "./connection.ts"
 import { cronsOf } from "./cron.ts"
+import { Dump } from "./dump.ts"
 import { examine } from "./examine.ts"
 import { followTask } from "./follow.ts"
-import { takeIn } from "./inbox.ts"
+import { takeAllIn, takeIn } from "./inbox.ts"
 import type { RedisLocation } from "./location.ts"
 import { countIn, depthsOf, isCounted, queueInfosOf } from "./queues.ts"
+import { restore } from "./restore.ts"
 import { Store } from "./store.ts"
 import { Sleepers, waitForWork } from "./wait.ts"
 import { Watch } from "./watch.ts"
@@ -92,7 +95,7 @@ export class RedisEngine implements Engine {
     fence: true,
     crashes: true,
     anyQueue: true,
-    move: false,
+    move: true,
   } as const
   /** Others can write to a server: what is found in it is not our own. */
   readonly isPrivate = false
@@ -102,6 +105,7 @@ export class RedisEngine implements Engine {
   #store: Store
   #sleepers: Sleepers
   readonly #watch = new Watch()
+  #dump: Dump | undefined
 
   constructor(options: RedisEngineOptions) {
     this.#options = options
@@ -114,6 +118,7 @@ export class RedisEngine implements Engine {
     if (this.#sleepers.isClosed) {
       this.#store = this.#newStore()
       this.#sleepers = new Sleepers(this.#store)
+      this.#dump = undefined
     }
     await this.#store.open()
   }
@@ -362,24 +367,28 @@ export class RedisEngine implements Engine {
     return textOf(reply) as "fired" | "lost" | "skipped"
   }
 
-  async dump(): Promise<never> {
-    throw unmovable(this.location)
+  async dump(cursor?: string) {
+    this.#dump ??= new Dump(this.#store)
+    return this.#dump.read(cursor)
   }
 
-  async restore(): Promise<never> {
-    throw unmovable(this.location)
+  async restore(items: readonly Item[]) {
+    return restore(this.#store, items)
   }
 
-  async relocate(): Promise<never> {
-    throw unmovable(this.location)
+  async relocate(relocation: Relocation | null) {
+    // What strangers have left in the inboxes comes along.
+    if (relocation && !relocation.isDone) await takeAllIn(this.#store, this.#options)
+    await this.#store.run("relocate", [relocation ? JSON.stringify(relocation) : ""])
   }
 
-  async relocation(): Promise<never> {
-    throw unmovable(this.location)
+  async relocation() {
+    const mark = await this.#store.command("GET", `${this.#store.prefix}moved`)
+    return mark === null ? undefined : (JSON.parse(textOf(mark)) as Relocation)
   }
 
-  async examine(): Promise<readonly Finding[]> {
-    return examine(this.#store)
+  async examine(scope: "start" | "all"): Promise<readonly Finding[]> {
+    return examine(this.#store, scope)
   }
 
   #newStore(): Store {
@@ -398,9 +407,6 @@ export class RedisEngine implements Engine {
     return answers
   }
 }
-
-const unmovable = (location: string): TqError =>
-  new TqError("unsupported", `${location}: this tq cannot move tasks from or to Redis`)
 
 /** Tasks read or changed in one script. */
 const portion = 200

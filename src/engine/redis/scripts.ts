@@ -2,6 +2,7 @@
  * The scripts, each a file of its own. Redis has no includes: what several of them need is in fragments (prelude.lua, base.lua
  * with the data model, life.lua …), and a script's text is its fragments one after the other, then its own file.
  */
+
 import audiences from "./lua/audiences.lua" with { type: "text" }
 import awaiting from "./lua/await.lua" with { type: "text" }
 import base from "./lua/base.lua" with { type: "text" }
@@ -10,9 +11,13 @@ import configure from "./lua/configure.lua" with { type: "text" }
 import count from "./lua/count.lua" with { type: "text" }
 import crons from "./lua/crons.lua" with { type: "text" }
 import drain from "./lua/drain.lua" with { type: "text" }
+import dump from "./lua/dump.lua" with { type: "text" }
+import dumpAfter from "./lua/dump-after.lua" with { type: "text" }
 import erase from "./lua/erase.lua" with { type: "text" }
+import events from "./lua/events.lua" with { type: "text" }
 import filter from "./lua/filter.lua" with { type: "text" }
 import fire from "./lua/fire.lua" with { type: "text" }
+import gate from "./lua/gate.lua" with { type: "text" }
 import get from "./lua/get.lua" with { type: "text" }
 import glance from "./lua/glance.lua" with { type: "text" }
 import inbox from "./lua/inbox.lua" with { type: "text" }
@@ -30,7 +35,9 @@ import push from "./lua/push.lua" with { type: "text" }
 import pushTask from "./lua/push-task.lua" with { type: "text" }
 import putCron from "./lua/put-cron.lua" with { type: "text" }
 import queues from "./lua/queues.lua" with { type: "text" }
+import relocate from "./lua/relocate.lua" with { type: "text" }
 import report from "./lua/report.lua" with { type: "text" }
+import restore from "./lua/restore.lua" with { type: "text" }
 import revise from "./lua/revise.lua" with { type: "text" }
 import reviseTask from "./lua/revise-task.lua" with { type: "text" }
 import send from "./lua/send.lua" with { type: "text" }
@@ -45,11 +52,14 @@ const sources = {
   audiences: [audiences],
   await: [base, life, lease, awaiting],
   beat: [base, life, worker, beat],
-  configure: [base, configure],
+  configure: [gate, base, configure],
   count: [base, filter, count],
   crons: [crons],
   drain: [base, drain],
-  fire: [base, life, pushTask, erase, reviseTask, fire],
+  dump: [base, look, dump],
+  dumpAfter: [base, dumpAfter],
+  events: [events],
+  fire: [gate, base, life, pushTask, erase, reviseTask, fire],
   get: [base, look, get],
   glance: [base, look, glance],
   inbox: [base, life, pushTask, inbox],
@@ -58,13 +68,15 @@ const sources = {
   memos: [memos],
   outputOf: [outputOf],
   prune: [base, life, erase, filter, prune],
-  push: [base, life, pushTask, push],
-  putCron: [putCron],
+  push: [gate, base, life, pushTask, push],
+  putCron: [gate, putCron],
   queues: [base, queues],
+  relocate: [relocate],
   report: [base, life, output, report],
-  revise: [base, life, erase, filter, reviseTask, revise],
-  send: [base, life, send],
-  settle: [base, life, pushTask, output, lease, settle],
+  restore: [gate, base, life, pushTask, restore],
+  revise: [gate, base, life, erase, filter, reviseTask, revise],
+  send: [gate, base, life, send],
+  settle: [gate, base, life, pushTask, output, lease, settle],
   sweep: [base, life, lease, worker, sweep],
   watch: [watch],
   workers: [workers],

@@ -1,6 +1,9 @@
 /** Runs scripts on the server: by their SHA-1, by their text where the server does not know them (yet, or any more). */
 import { Redis } from "ioredis"
 import type { Clock, Millis } from "../../core/clock.ts"
+import { messageOf } from "../../core/errors.ts"
+import type { Relocation } from "../engine.ts"
+import { movedAway } from "../refusal.ts"
 import { clientOptions } from "./client.ts"
 import { type Arg, Connection, isNoScript, type RedisClient, type Reply } from "./connection.ts"
 import type { RedisLocation } from "./location.ts"
@@ -77,9 +80,16 @@ export class Store {
     try {
       return await this.#calls.call("EVALSHA", [script.sha, ...rest])
     } catch (error) {
-      if (!isNoScript(error)) throw error
-      return this.#calls.call("EVAL", [script.text, ...rest])
+      if (isNoScript(error))
+        return this.#calls.call("EVAL", [script.text, ...rest]).catch((e) => this.#tell(e))
+      return this.#tell(error)
     }
+  }
+
+  /** A store whose tasks move away says so in an error of its own (gate.lua). */
+  #tell(error: unknown): never {
+    const mark = /TQMOVED (\{.*\})/.exec(messageOf(error))?.[1]
+    throw mark === undefined ? error : movedAway(this.label, JSON.parse(mark) as Relocation)
   }
 
   /** A command as it is, where no script is needed. */

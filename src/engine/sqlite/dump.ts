@@ -4,7 +4,7 @@
  */
 import type { TaskId } from "../../core/id.ts"
 import type { JsonText } from "../../core/json.ts"
-import type { Item, Memo, WholeTask } from "../engine.ts"
+import type { Item, WholeTask } from "../engine.ts"
 import { cronEntries } from "./cron.ts"
 import type { Store } from "./database.ts"
 import { extraOf } from "./extra.ts"
@@ -81,6 +81,7 @@ function wholeTask(store: Store, row: TaskRow): WholeTask {
   return {
     ...storedTaskOf(store, row),
     memos: memosOf(store, row.seq),
+    consumed: consumedBy(store, row.seq),
     output: allOutput(store, row.seq),
     ...(extra?.tally != null && { tally: extra.tally }),
     ...(extra?.unserved === 1 && { unserved: true }),
@@ -94,27 +95,18 @@ function wholeTask(store: Store, row: TaskRow): WholeTask {
   }
 }
 
-interface MemoRow {
-  readonly key: string
-  readonly value: JsonText
-  readonly name: string | null
-  readonly event_key: string | null
-  readonly at: number | null
-}
-
-const memosOf = (store: Store, task: number): Memo[] =>
+const memosOf = (store: Store, task: number): WholeTask["memos"] =>
   store
-    .sql<MemoRow>(
-      `SELECT memo.key, memo.value, name, event.key AS event_key, at FROM memo LEFT JOIN event ON event.seq = memo.event
-       WHERE task = ? ORDER BY memo.rowid`,
+    .sql<{ key: string; value: JsonText }>("SELECT key, value FROM memo WHERE task = ? ORDER BY rowid")
+    .all(task)
+
+const consumedBy = (store: Store, task: number): WholeTask["consumed"] =>
+  store
+    .sql<{ name: string; key: string | null; at: number }>(
+      `SELECT name, event.key, at FROM memo JOIN event ON event.seq = memo.event WHERE task = ? ORDER BY event.seq`,
     )
     .all(task)
-    .map(({ key, value, name, event_key, at }) => ({
-      key,
-      value,
-      ...(name !== null &&
-        at !== null && { event: { name, at, ...(event_key !== null && { key: event_key }) } }),
-    }))
+    .map(({ name, key, at }) => ({ name, at, ...(key !== null && { key }) }))
 
 interface EdgeRow {
   readonly child: number

@@ -1,6 +1,6 @@
 /** A store whose tasks are moving away, or have: it says where to, and takes nothing new. */
-import { TqError } from "../../core/errors.ts"
 import type { Relocation } from "../engine.ts"
+import { movedAway } from "../refusal.ts"
 import type { Store } from "./database.ts"
 
 export function relocationOf(store: Store): Relocation | undefined {
@@ -23,8 +23,5 @@ export function relocate(store: Store, relocation: Relocation | null): void {
 export function refuseRelocated(store: Store): void {
   const relocation = relocationOf(store)
   if (!relocation) return
-  const { to, isDone } = relocation
-  throw isDone
-    ? new TqError("config", `${store.location.database} was moved to ${to}: use that URL`)
-    : new TqError("later", `${store.location.database} is being moved to ${to}: try again there`)
+  throw movedAway(store.location.database, relocation)
 }

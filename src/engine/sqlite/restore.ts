@@ -11,6 +11,7 @@ import type { TaskRecord } from "../../core/task.ts"
 import type { CronEntry, Item, Restored, StoredEvent, WholeTask } from "../engine.ts"
 import { cronEntry } from "./cron.ts"
 import type { Store } from "./database.ts"
+import { storeMemo } from "./event.ts"
 import { type ExtraRow, setExtra } from "./extra.ts"
 import { becomePending, becomeScheduled, cancelResting, type LifeRow, lifeColumns } from "./lifecycle.ts"
 import { getTask } from "./look.ts"
@@ -190,7 +191,11 @@ function extraColumns(
 }
 
 /** Large texts, what its runs wrote, its memos. */
-function restoreBelongings(store: Store, seq: number, { record, state, memos, output }: WholeTask): void {
+function restoreBelongings(
+  store: Store,
+  seq: number,
+  { record, state, memos, consumed, output }: WholeTask,
+): void {
   if (record.body.length > inlineLimit) storeLargeBody(store, seq, record.body)
   if (state.result) {
     const length = rawLength(state.result.data)
@@ -203,13 +208,17 @@ function restoreBelongings(store: Store, seq: number, { record, state, memos, ou
       .run(seq, epoch, attempt, stream, offset, at, data)
     store.countBytes(data.byteLength)
   }
-  for (const { key, value, event } of memos) {
+  for (const { key, value } of memos) storeMemo(store, seq, key, value)
+  for (const { name, key, at } of consumed) {
+    // Which memo came from it says what it holds.
     store
       .sql(
-        `INSERT INTO memo VALUES (?1, ?2, ?3, (SELECT seq FROM event WHERE name = ?4 AND key IS ?5 AND at = ?6
-         AND NOT EXISTS (SELECT 1 FROM memo WHERE task = ?1 AND memo.event = event.seq) ORDER BY seq LIMIT 1))`,
+        `UPDATE memo SET event = arrived.seq FROM (SELECT seq, payload FROM event WHERE name = ?2 AND key IS ?3 AND at = ?4
+         AND NOT EXISTS (SELECT 1 FROM memo WHERE task = ?1 AND memo.event = event.seq) ORDER BY seq LIMIT 1) AS arrived
+         WHERE memo.rowid = (SELECT rowid FROM memo WHERE task = ?1 AND event IS NULL
+         AND value = '{"event":' || arrived.payload || '}' ORDER BY rowid LIMIT 1)`,
       )
-      .run(seq, key, value, event?.name ?? null, event?.key ?? null, event?.at ?? null)
+      .run(seq, name, key ?? null, at)
   }
 }
 

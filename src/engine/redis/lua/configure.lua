@@ -4,6 +4,8 @@
 -- ARGV    -> queue, "1" to pause
 -- Returns    nothing
 
+if moved then return refusal() end
+
 local queue = arg()
 if arg() == '1' then
   call('SADD', P .. 'paused', queue)

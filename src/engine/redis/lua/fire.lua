@@ -4,6 +4,8 @@
 -- ARGV    -> name, revision, tick, next or "", the tick that becomes lastTick, overlap, how many tasks, each as push_next reads it
 -- Returns    "fired", "skipped" or "lost"
 
+if moved then return refusal() end
+
 local name, revision, tick, following, last, overlap = arg(), arg(), arg(), arg(), arg(), arg()
 local key = P .. 'cron:' .. name
 local present, paused, planned, last_tasks, spec =

@@ -6,6 +6,8 @@
 --              "+" and one task as push_next reads it
 -- Returns   "all" if every task was created and is pending; else for each task its outcome and id, as push_task returns them
 
+if moved then return refusal() end
+
 local outcomes, all = {}, true
 
 local function say(outcome, id)

@@ -5,6 +5,7 @@
 -- Returns    "ok" or "changed"
 
 local name, expected, spec, following, paused = arg(), arg(), arg(), arg(), arg()
+if moved and spec ~= '' then return refusal() end
 local key = P .. 'cron:' .. name
 local revision, present = unpack(call('HMGET', key, 'revision', 'spec'))
 if (present and revision or '') ~= expected then return 'changed' end

@@ -7,6 +7,7 @@
 --            by filter: where to go on or -1, the ids that were changed
 
 local change, value, by = arg(), arg(), arg()
+if moved and change ~= 'delete' then return refusal() end
 if by == 'ids' then
   local results = {}
   for _ = 1, tonumber(arg()) do

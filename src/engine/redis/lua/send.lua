@@ -4,6 +4,8 @@
 -- ARGV    -> name, "" or "=" and the key, payload
 -- Returns    how many woke
 
+if moved then return refusal() end
+
 local name, key, payload = arg(), arg(), arg()
 local number = call('HINCRBY', FACT, 'event', 1)
 -- Of one millisecond in their order: equal scores are sorted as texts.
