@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test"
 import { Sandbox, waitFor } from "../support/cli.ts"
+import { RedisServer } from "../support/redis-server.ts"
 
 const there = (box: Sandbox) => ({ TQ_URL: `sqlite:${box.path("new.db")}` })
 const to = (box: Sandbox) => `--to=sqlite:${box.path("new.db")}`
@@ -128,4 +129,57 @@ test.each([
 test("to where it is already: 64", async () => {
   await using box = new Sandbox()
   expect((await box.tq(["move", `--to=sqlite:${box.path("tq.db")}`])).code).toBe(64)
+})
+
+test("from SQLite to Redis and back, with a worker at either end", async () => {
+  await using box = new Sandbox()
+  await using server = await RedisServer.start()
+  box.handler("greet", 'echo "hello $TQ_INPUT"; echo said >&2')
+  const work = ["handlers", "-q", "default,later", "--until-empty"]
+  await box.ok(["push", "greet", '"here"', "--id=here", "--quiet"])
+  await (await box.worker(work)).ended
+  await box.ok([
+    "push",
+    "greet",
+    '{"n":1.10,"big":12345678901234567890}',
+    "--id=there",
+    "--unique=k",
+    "--quiet",
+  ])
+  await box.ok(["push", "greet", "1", "--id=child", "--after=there", "-q", "later", "--quiet"])
+  await box.ok(["push", "greet", "2", "--id=far", "--in=1h", "--quiet"])
+  await box.ok(["push", "--id=command", "--quiet", "-q", "commands", "--", "true"])
+  await box.ok(["cron", "add", "nightly", "0 9 * * *", "greet", "--tz=UTC", "--quiet"])
+  const before = await box.ok(["cron", "show", "nightly", "--json"])
+
+  const away = await box.tq(["move", `--to=${server.url}`])
+  expect(away.code).toBe(0)
+  expect(away.stderr).toContain("1 commands are not signed")
+  expect(away.stderr).toContain(`5 tasks and 1 cron entries moved to ${server.url}`)
+  const env = { TQ_URL: server.url }
+  expect(await box.ok(["cron", "show", "nightly", "--json"], { env })).toBe(before)
+  expect(await box.ok(["result", "here"], { env })).toBe('hello "here"')
+  expect(await box.ok(["logs", "here", "--stderr"], { env })).toBe("said")
+  expect(await box.ok(["push", "greet", "--unique=k", "--quiet"], { env })).toBe("there")
+  const worker = await box.worker(work, { env })
+  expect((await worker.ended).code).toBe(0)
+  expect(await box.ok(["result", "there"], { env })).toBe('hello {"n":1.10,"big":12345678901234567890}')
+
+  // A stranger's document that nobody has taken in yet comes along.
+  await server.cli("RPUSH", "{tq}:inbox:foreign", '{"name":"greet","payload":"from afar"}')
+  const back = await box.tq(["move", `--to=sqlite:${box.path("tq.db")}`], { env })
+  expect(back).toMatchObject({ code: 0, stderr: expect.stringContaining("6 tasks and 1 cron entries moved") })
+  expect((await box.task("child")).status).toBe("completed")
+  expect((await box.task("far")).status).toBe("scheduled")
+  expect((await box.json(["list", "-q", "foreign"]))[0]).toMatchObject({ name: "greet", status: "pending" })
+  for (const args of [
+    ["push", "greet"],
+    ["work", "--allow-commands"],
+    ["queue", "pause", "default"],
+    ["cron", "pause", "nightly"],
+  ]) {
+    const ran = await box.tq(args, { env })
+    expect(ran.code).toBe(78)
+    expect(ran.stderr).toContain(`was moved to sqlite:${box.path("tq.db")}: use that URL`)
+  }
 })

@@ -388,7 +388,7 @@ export class RedisEngine implements Engine {
   }
 
   async examine(scope: "start" | "all"): Promise<readonly Finding[]> {
-    return examine(this.#store, scope)
+    return examine(this.#store, this.#options.location, scope)
   }
 
   #newStore(): Store {

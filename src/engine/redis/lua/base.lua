@@ -53,7 +53,8 @@
 --   paused       set     queues
 --   fact         hash    seq, event (numbers given out), bytes (of kept output), quarantined, low (first chunk of bitmaps)
 --   moved        string  JSON: where the tasks of this store are moving, or were moved
---   inbox:QUEUE  list    documents of strangers; refused:QUEUE  list  those that are no tasks
+--   inbox:QUEUE  list    documents of strangers; refused:QUEUE  list  those that are no tasks;
+--                refusals  set  queues that have had any
 --
 -- Fields of x
 --   run  when it was to run      due  when it is promoted     exp  expires       uk uu  unique key, held until

@@ -22,6 +22,7 @@ for _ = 1, tonumber(arg()) do
     -- The last thousand are kept to be looked at.
     call('RPUSH', refused, document)
     call('LTRIM', refused, -1000, -1)
+    call('SADD', P .. 'refusals', queue)
   else
     push_next()
   end
