@@ -6,7 +6,7 @@ import type { Millis } from "./clock.ts"
 import type { TaskId } from "./id.ts"
 import { isObject, type JsonText, memberTexts, parseJson } from "./json.ts"
 import { isTaskName } from "./name.ts"
-import { defaultPriority, type Priority } from "./priority.ts"
+import { defaultPriority, leastUrgent, type Priority } from "./priority.ts"
 import type { Task } from "./task.ts"
 
 export interface Document {
@@ -23,18 +23,27 @@ export interface Document {
 
 /**
  * The task that a document means. It is named by its type, else by its own `name` if it also has a `payload`, else by the
- * queue; in the second case that payload is the task's, else the whole document. Throws a `data` error for what is not JSON.
+ * queue; in the second case that payload is the task's, and its `priority` (0 to 10) too where the transport has none; else the
+ * whole document is the payload. Throws a `data` error for what is not JSON.
  */
 export function taskOfDocument({ text, queue, type, id, priority, now }: Document): Task {
   const value = parseJson(bare(text), "the document")
   const shared = { id, queue, priority: priority ?? defaultPriority, createdAt: now }
   if (type !== undefined && isTaskName(type)) return { ...shared, name: type, payload: bare(text) }
   if (isObject(value) && typeof value.name === "string" && isTaskName(value.name) && "payload" in value) {
-    return { ...shared, name: value.name, payload: memberTexts(bare(text)).get("payload")! }
+    return {
+      ...shared,
+      name: value.name,
+      payload: memberTexts(bare(text)).get("payload")!,
+      ...(priority === undefined && isPriority(value.priority) && { priority: value.priority }),
+    }
   }
   // A queue may have a name that no task can have.
   return { ...shared, name: isTaskName(queue) ? queue : "document", payload: bare(text) }
 }
+
+const isPriority = (value: unknown): value is Priority =>
+  Number.isInteger(value) && (value as number) >= 0 && (value as number) <= leastUrgent
 
 /** Without a byte order mark, which is no JSON. */
 const bare = (text: string): JsonText => text.replace(/^\ufeff/, "")
