@@ -61,6 +61,9 @@ function readSecret(path: string): string {
   } catch (error) {
     if (error instanceof TqError) throw error
     const isMissing = (error as NodeJS.ErrnoException).code === "ENOENT"
-    throw new TqError(isMissing ? "missing" : "config", `cannot read the key file: ${messageOf(error)}`)
+    throw new TqError(
+      isMissing ? "missing" : "config",
+      `cannot read the key file ${path}: ${messageOf(error)}`,
+    )
   }
 }

@@ -8,6 +8,7 @@ import type { TaskId } from "../core/id.ts"
 import type { JsonText } from "../core/json.ts"
 import type { Progress } from "../core/state.ts"
 import { readTally } from "../core/tally.ts"
+import { fromRecord } from "../core/task.ts"
 import {
   type Ending,
   type Outcome,
@@ -28,6 +29,7 @@ import type { Link } from "./link.ts"
 import { Neighbours } from "./neighbours.ts"
 import { News } from "./news.ts"
 import { Pace } from "./pace.ts"
+import { heirSigner } from "./permission.ts"
 import type { Slots } from "./slots.ts"
 import type { Talk } from "./talk.ts"
 
@@ -257,8 +259,14 @@ export class Runs implements JobListener {
   /** Looks at what a task of a flow needs to know, and then runs it or settles it without a run. */
   async #conduct(claim: Claim, isAhead: boolean): Promise<void> {
     const { link, clock, resultLimit } = this.#options
+    const now = clock.now()
+    const { permission } = this.#repertoire
+    // The record was readable a moment ago, when it was found to be of a flow.
+    const sign =
+      permission.keys.length > 0 ? heirSigner(fromRecord(claim.record), permission, now) : undefined
     const question = conduct(claim, {
-      now: clock.now(),
+      now,
+      ...(sign && { sign }),
       look: (ids) => link.engine.get(ids),
       memos: (id) => link.engine.memos(id),
       resultLimit,

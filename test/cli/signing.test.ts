@@ -2,7 +2,7 @@
 
 import { Database } from "bun:sqlite"
 import { expect, test } from "bun:test"
-import { chmodSync, chownSync } from "node:fs"
+import { chmodSync, chownSync, existsSync } from "node:fs"
 import { Sandbox, waitFor } from "../support/cli.ts"
 import { stranger } from "../support/privileges.ts"
 
@@ -178,7 +178,7 @@ test("a key file that is missing, empty, short, or not ours alone stops the push
   await using box = new Sandbox()
   const push = (path: string) => box.tq(["push", "--key-file", path, "--id", "x", "--", "true"])
   const cases: [string, number, RegExp][] = [
-    [box.path("missing"), 66, /cannot read the key file: .*missing/],
+    [box.path("missing"), 66, /cannot read the key file \S+missing: no such file/],
     [box.write("empty", "# nothing\n\n"), 78, /holds no key: write one with openssl rand -hex 32/],
     [box.write("short", `${secret}\ntoo short\n`), 78, /short:2: a key needs at least 16 characters/],
     [box.write("open", secret, 0o644), 78, /others may read or write the key file .*: chmod 600 /],
@@ -225,4 +225,57 @@ test("tq config names the key file, and never a key", async () => {
   // From a folder below, it is the same file.
   await box.ok(["push", "--quiet", "--id", "x", "--", "true"], { cwd: box.path("home") })
   expect((await box.task("x")).signature).toMatch(/^task1:[0-9a-f]{12}::[0-9a-f]{64}$/)
+})
+
+test("the steps of a signed flow carry its signature on, those of an unsigned one have none", async () => {
+  const { box, key } = await open()
+  await using _ = box
+  box.write(
+    "flow.yaml",
+    `name: signed
+steps:
+  list:
+    sh: echo '["a","b"]'
+  each:
+    needs: list
+    map: "{{ steps.list.output }}"
+    run: [echo, "{{ item }}"]
+`,
+  )
+  await box.worker(["--require-signature"], withKey(key))
+  const signed = await box.tq(["flow", "run", "flow.yaml", "--wait"], withKey(key))
+  expect(signed.code).toBe(0)
+  const steps = (await box.json(["list"])).filter(({ command }) => command)
+  expect(steps.map(({ signature }) => signature.split(":")[0])).toEqual(["task1", "task1", "task1"])
+  const unsigned = await box.ok(["flow", "run", "flow.yaml", "--quiet"])
+  await waitFor(async () => (await box.task(unsigned)).reason === "unserved")
+  expect((await box.json(["list"])).length).toBe(steps.length + 3)
+})
+
+test("the ticks of a signed schedule run; of an unsigned or forged one they do not", async () => {
+  const { box, key } = await open()
+  await using _ = box
+  const add = (name: string, env: object) =>
+    box.ok(["cron", "add", name, "@every 1s", "--", "touch", box.path(`${name}.ran`)], env)
+  await add("signed", withKey(key))
+  await add("unsigned", {})
+  await add("forged", withKey(key))
+  using database = new Database(box.path("tq.db"))
+  const { changes } = database.run(
+    "UPDATE cron SET spec = replace(spec, 'forged.ran', 'harm.ran') WHERE name = 'forged'",
+  )
+  expect(changes).toBe(1)
+  const worker = await box.worker([], withKey(key))
+  await waitFor(() => existsSync(box.path("signed.ran")))
+  await worker.says(/cron:forged:\S+ .*signature/)
+  await worker.says(/cron:unsigned:\S+ /)
+  expect(existsSync(box.path("harm.ran")) || existsSync(box.path("unsigned.ran"))).toBe(false)
+  const ticks = await box.json(["list"])
+  expect(ticks.find(({ id }) => id.startsWith("cron:forged:"))).toMatchObject({
+    status: "failed",
+    reason: "bad signature",
+  })
+  // By hand it is a push like any other.
+  const unkeyed = await box.tq(["cron", "run", "unsigned"])
+  expect(unkeyed.stderr).toContain("sign it with --key-file")
 })
