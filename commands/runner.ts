@@ -10,7 +10,7 @@ export default command({
     slots: { type: "string", value: "N", description: "tasks at once" },
     "result-limit": { type: "string", value: "BYTES", description: "of a result" },
   },
-  operands: { min: 1, max: Number.POSITIVE_INFINITY },
+  operands: { min: 0, max: Number.POSITIVE_INFINITY },
   run: ({ flags, operands }) =>
     serve({
       files: operands,

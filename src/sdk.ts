@@ -3,6 +3,7 @@
  * Bun program that imports the package.
  */
 export { type ErrorCode, TqError } from "./core/errors.ts"
+export type { LlmAnswer, LlmRequest } from "./llm/ask.ts"
 export {
   type Client,
   connect,

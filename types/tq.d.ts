@@ -46,6 +46,30 @@ export declare class TqError extends Error {
   get exitCode(): number
 }
 
+export interface LlmAnswer {
+  readonly text: string
+  /** Of a request for JSON. */
+  readonly json?: unknown
+  readonly model: string
+  /** Tokens, as the endpoint counts them. */
+  readonly usage?: {
+    readonly prompt: number
+    readonly completion: number
+    readonly total: number
+  }
+}
+
+export interface LlmRequest {
+  readonly model: string
+  /** Anything but a text is given as JSON. */
+  readonly prompt: unknown
+  readonly system?: string
+  /** The answer is to be JSON: any, or by this JSON Schema. It is checked, and a wrong one is a failure. */
+  readonly json?: boolean | Readonly<Record<string, unknown>>
+  readonly maxTokens?: number
+  readonly temperature?: number
+}
+
 export interface Client extends AsyncDisposable {
   push<Output = unknown>(name: string, input?: unknown, options?: Omit<PushOptions, "client">): Promise<Handle<Output>>
   /** Starts a run of a flow: what `workflow().run()` does. */
@@ -231,6 +255,11 @@ export interface Context {
     readonly timeout?: Span
     readonly key?: string
   }): Promise<Payload | undefined>
+  /**
+   * Asks a language model; the answer's tokens go to the task's stream as they come. The endpoint and the key are the worker's:
+   * OPENAI_BASE_URL, OPENAI_API_KEY or OPENAI_API_KEY_FILE. A busy endpoint postpones the task by its Retry-After.
+   */
+  llm(request: LlmRequest): Promise<LlmAnswer>
   /** Pushes a child task and waits for its result. A retried parent finds the children of its last attempt. */
   run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>
   run(name: string, input?: JsonValue, options?: PushOptions): Promise<unknown>
@@ -374,6 +403,8 @@ export interface TestOptions {
   readonly parents?: Readonly<Record<string, unknown>>
   /** What `ctx.waitForEvent` finds, by the events' names; those that are not here do not come in time. */
   readonly events?: Readonly<Record<string, unknown>>
+  /** Stands in for a language model: what `ctx.llm` resolves with. */
+  readonly llm?: (request: LlmRequest) => string | LlmAnswer | Promise<string | LlmAnswer>
   /** Stands in for child tasks: what `ctx.run` resolves with. */
   readonly run?: (name: string, input: unknown) => unknown
 }

@@ -10,6 +10,7 @@ import { isQueueName, isTaskName } from "../core/name.ts"
 import { nearest } from "../core/nearest.ts"
 import { type Priority, parsePriority } from "../core/priority.ts"
 import { tryBackoff } from "../core/retry.ts"
+import { llmTask } from "../llm/settings.ts"
 import { wire } from "./graph.ts"
 import { type Path, Problems } from "./problem.ts"
 import { checkArgument, referencesIn } from "./values.ts"
@@ -34,7 +35,8 @@ const flowName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,58}$/
 export const isFlowName = (name: string): boolean => flowName.test(name)
 
 const topKeys = ["name", "description", "input", "on", "queue", "priority", "steps", "onFailure"]
-const workKeys = ["run", "sh", "task", "approve"]
+const workKeys = ["run", "sh", "task", "llm", "approve"]
+const llmKeys = ["model", "prompt", "system", "json", "maxTokens", "temperature"]
 const stepKeys = [
   ...workKeys,
   "needs",
@@ -164,7 +166,7 @@ class Reader {
     const [kind] = kinds
     if (kinds.length !== 1) {
       const which = kind === undefined ? "nothing to do" : `${kinds.join(": and ")}: exclude each other`
-      return this.#problems.add(path, `${which}: a step has one of run:, sh:, task:, approve:`)
+      return this.#problems.add(path, `${which}: a step has one of run:, sh:, task:, llm:, approve:`)
     }
     if (step.with !== undefined && kind !== "task") {
       this.#problems.add(
@@ -179,6 +181,8 @@ class Reader {
         return this.#sh([...path, "sh"], id, step.sh)
       case "task":
         return this.#task(path, step)
+      case "llm":
+        return this.#llm([...path, "llm"], step.llm)
       default:
         return this.#approve([...path, "approve"], step.approve)
     }
@@ -254,6 +258,26 @@ class Reader {
     }
     if (step.with === undefined) return { kind: "task", name }
     return { kind: "task", name, with: step.with as JsonValue }
+  }
+
+  /** A task that runners of ours have, whose worker has a model set up. */
+  #llm(path: Path, value: unknown): Work | undefined {
+    if (!isObject(value))
+      return this.#problems.add(path, "llm: is a map: write llm: { model: NAME, prompt: TEXT }")
+    this.#keys(path, value, llmKeys)
+    const { model, prompt, json, maxTokens, temperature } = value
+    if (typeof model !== "string" || model === "")
+      this.#problems.add([...path, "model"], "llm: has no model:")
+    if (typeof prompt !== "string" || prompt === "")
+      this.#problems.add([...path, "prompt"], "llm: has no prompt:")
+    this.#text([...path, "system"], value.system)
+    if (json !== undefined && typeof json !== "boolean" && !isObject(json))
+      this.#problems.add([...path, "json"], "json: is true, or a JSON Schema")
+    if (maxTokens !== undefined && !(Number.isSafeInteger(maxTokens) && (maxTokens as number) > 0))
+      this.#problems.add([...path, "maxTokens"], "maxTokens: is a whole number above 0")
+    if (temperature !== undefined && typeof temperature !== "number")
+      this.#problems.add([...path, "temperature"], "temperature: is a number")
+    return { kind: "task", name: llmTask, with: value as JsonValue }
   }
 
   #approve(path: Path, value: unknown): Work | undefined {

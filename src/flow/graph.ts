@@ -2,6 +2,7 @@
 import { ancestorsOf, circleIn, inOrder, type Step } from "../core/flow.ts"
 import type { JsonValue } from "../core/json.ts"
 import { nearest } from "../core/nearest.ts"
+import { llmTask } from "../llm/settings.ts"
 import { parseCondition, referencesInCondition } from "./condition.ts"
 import type { Path, Problems } from "./problem.ts"
 import { checkArgument, type Reference, referencesIn, referencesInJson, stepOf } from "./values.ts"
@@ -101,7 +102,7 @@ function valuesOf(step: Step, pathOf: (id: string, key: string) => Path, problem
       ? [caught("run", () => work.argv.flatMap(checkArgument))]
       : []),
     ...(work.kind === "task" && work.with !== undefined
-      ? [caught("with", () => referencesInJson(work.with as JsonValue))]
+      ? [caught(work.name === llmTask ? "llm" : "with", () => referencesInJson(work.with as JsonValue))]
       : []),
   ]
 }

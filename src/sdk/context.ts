@@ -1,5 +1,6 @@
 /** What a handler is given beside its input. */
 import type { JsonValue } from "../core/json.ts"
+import type { LlmAnswer, LlmRequest } from "../llm/ask.ts"
 import type { PushOptions, Span } from "./client.ts"
 import type { Task } from "./task.ts"
 import type { Step } from "./workflow.ts"
@@ -40,6 +41,11 @@ export interface Context {
     name: string,
     options?: { readonly timeout?: Span; readonly key?: string },
   ): Promise<Payload | undefined>
+  /**
+   * Asks a language model; the answer's tokens go to the task's stream as they come. The endpoint and the key are the worker's:
+   * OPENAI_BASE_URL, OPENAI_API_KEY or OPENAI_API_KEY_FILE. A busy endpoint postpones the task by its Retry-After.
+   */
+  llm(request: LlmRequest): Promise<LlmAnswer>
   /** Pushes a child task and waits for its result. A retried parent finds the children of its last attempt. */
   run<Input, Output>(task: Task<Input, Output>, input: Input, options?: PushOptions): Promise<Output>
   run(name: string, input?: JsonValue, options?: PushOptions): Promise<unknown>

@@ -2,6 +2,7 @@
 import { format } from "node:util"
 import { tryDuration } from "../core/duration.ts"
 import { messageOf } from "../core/errors.ts"
+import type { LlmAnswer, LlmRequest } from "../llm/ask.ts"
 import type { Context } from "./context.ts"
 import { NoRetry } from "./errors.ts"
 import { describeIssues } from "./schema.ts"
@@ -28,6 +29,8 @@ export interface TestOptions {
   readonly parents?: Readonly<Record<string, unknown>>
   /** What `ctx.waitForEvent` finds, by the events' names; those that are not here do not come in time. */
   readonly events?: Readonly<Record<string, unknown>>
+  /** Stands in for a language model: what `ctx.llm` resolves with. */
+  readonly llm?: (request: LlmRequest) => string | LlmAnswer | Promise<string | LlmAnswer>
   /** Stands in for child tasks: what `ctx.run` resolves with. */
   readonly run?: (name: string, input: unknown) => unknown
 }
@@ -121,6 +124,13 @@ class TestContext implements Context {
 
   async step<T>(_name: string, work: () => T | Promise<T>): Promise<T> {
     return work()
+  }
+
+  async llm(request: LlmRequest): Promise<LlmAnswer> {
+    if (!this.#options.llm)
+      throw new Error("the handler asked a model: give testTask an llm option to answer it")
+    const answer = await this.#options.llm(request)
+    return typeof answer === "string" ? { text: answer, model: request.model } : answer
   }
 
   async sleepFor() {}

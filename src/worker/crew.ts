@@ -13,6 +13,8 @@ export interface RunnerPlan {
   readonly argv: readonly string[]
   /** Our own executable. */
   readonly isOwn: boolean
+  /** What it finds in its environment beside what all runs find. */
+  readonly env?: Readonly<Record<string, string>>
   readonly processes: number
   readonly maxTasks?: number
   /** Bytes. */
@@ -50,7 +52,7 @@ export class Crew {
     this.pools = options.plans.map((plan) => this.#pool(plan))
   }
 
-  #pool({ label, argv, isOwn, processes, maxTasks, maxRss }: RunnerPlan): Pool {
+  #pool({ label, argv, isOwn, env, processes, maxTasks, maxRss }: RunnerPlan): Pool {
     const { environmentFor, plans, ...rest } = this.#options
     return new Pool({
       ...rest,
@@ -58,7 +60,7 @@ export class Crew {
       processes,
       ...(maxTasks !== undefined && { maxTasks }),
       ...(maxRss !== undefined && { maxRss }),
-      specFor: (id) => ({ argv, cwd: process.cwd(), env: environmentFor(id), isOwn }),
+      specFor: (id) => ({ argv, cwd: process.cwd(), env: { ...environmentFor(id), ...env }, isOwn }),
     })
   }
 

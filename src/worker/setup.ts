@@ -10,6 +10,7 @@ import { messageOf, TqError } from "../core/errors.ts"
 import { trySize } from "../core/size.ts"
 import type { Engine } from "../engine/engine.ts"
 import { readKeys } from "../keys.ts"
+import { llmTask, llmVariables } from "../llm/settings.ts"
 import { retentionOf } from "../retention.ts"
 import { baseEnvironment } from "../run/environment.ts"
 import { readExecutables } from "../run/executables.ts"
@@ -76,7 +77,8 @@ function repertoireFor(sources: SetupSources): Repertoire {
   }
 }
 
-function runnersFor({ session, flags, handlers }: SetupSources, concurrency: number): RunnerPlan[] {
+function runnersFor(sources: SetupSources, concurrency: number): RunnerPlan[] {
+  const { session, flags, handlers } = sources
   const files = readHandlerFiles(handlers.filter(isHandlerFile))
   const maxTasks = countOf(flags["max-tasks"], "--max-tasks")
   const maxRss = sizeOf(flags["max-rss"])
@@ -85,9 +87,12 @@ function runnersFor({ session, flags, handlers }: SetupSources, concurrency: num
     ...(maxTasks !== undefined && { maxTasks }),
     ...(maxRss !== undefined && { maxRss }),
   }
-  const own = files.length > 0 ? [ownRunner(session, files, concurrency)] : []
+  // Only runners of ours learn the key: neither commands nor programs of others need it.
+  const llm = llmVariables({ ...session.env, ...givenVariables(sources) })
+  const env = llm && { env: llm }
+  const own = files.length > 0 || llm ? [{ ...ownRunner(session, files, concurrency), ...env }] : []
   const plans = [...own, ...flags.runner.map(foreignRunner)]
-  if (plans.length === 0) {
+  if (files.length + flags.runner.length === 0) {
     for (const flag of ["processes", "max-rss"] as const) {
       if (flags[flag] !== undefined)
         throw new TqError(
@@ -102,7 +107,7 @@ function runnersFor({ session, flags, handlers }: SetupSources, concurrency: num
 function ownRunner(session: Session, files: readonly string[], concurrency: number) {
   const settings = ["--slots", String(concurrency), "--result-limit", String(session.payloadLimit)]
   return {
-    label: files.map((file) => basename(file)).join(", "),
+    label: files.map((file) => basename(file)).join(", ") || llmTask,
     argv: [...selfCommand(), "runner", ...settings, ...files],
     isOwn: true,
   }
@@ -146,10 +151,11 @@ function environmentFor({ session, flags, secrets }: SetupSources): Readonly<Rec
   const passwordFile =
     config.passwordFile.value ?? (password === undefined ? undefined : secrets.keep(password))
   return {
-    ...baseEnvironment(session.env, [...(worker.passEnv ?? []), ...flags["pass-env"]], {
-      ...worker.env,
-      ...Object.assign({}, ...flags["env-file"].map(readEnvFile)),
-    }),
+    ...baseEnvironment(
+      session.env,
+      [...(worker.passEnv ?? []), ...flags["pass-env"]],
+      givenVariables({ session, flags }),
+    ),
     // Tasks run in other directories.
     TQ_URL: url,
     TQ_NAMESPACE: config.namespace.value,
@@ -158,6 +164,12 @@ function environmentFor({ session, flags, secrets }: SetupSources): Readonly<Rec
     // What a task pushes is signed too.
     ...(config.keyFile.value && { TQ_KEY_FILE: resolve(config.keyFile.value) }),
   }
+}
+
+/** Variables of `[worker.env]` and `--env-file`. */
+function givenVariables({ session, flags }: Pick<SetupSources, "session" | "flags">): Record<string, string> {
+  const { env } = session.config.file("worker") ?? {}
+  return { ...env, ...Object.assign({}, ...flags["env-file"].map(readEnvFile)) }
 }
 
 function fallbackFor(exec: string | undefined, queue: string | undefined): string[] | undefined {

@@ -68,12 +68,12 @@ describe("a mistake is told with its line", () => {
     [
       "nothing to do",
       "name: f\nsteps:\n  a: {}\n",
-      "f.yaml:3:3: nothing to do: a step has one of run:, sh:, task:, approve:",
+      "f.yaml:3:3: nothing to do: a step has one of run:, sh:, task:, llm:, approve:",
     ],
     [
       "two things to do",
       "name: f\nsteps:\n  a: { run: [x], sh: y }\n",
-      "f.yaml:3:3: run: and sh: exclude each other: a step has one of run:, sh:, task:, approve:",
+      "f.yaml:3:3: run: and sh: exclude each other: a step has one of run:, sh:, task:, llm:, approve:",
     ],
     [
       "wrong types",

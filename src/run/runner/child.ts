@@ -1,6 +1,8 @@
 /** A runner: the process in which handlers run. `tq work tasks.ts` starts it; it speaks the runner protocol. */
 import { openSync } from "node:fs"
 import { formatBackoff } from "../../core/retry.ts"
+import { registerLlm } from "../../llm/handler.ts"
+import { llmVariables } from "../../llm/settings.ts"
 import { registry } from "../../sdk/task.ts"
 import { documents } from "../../sdk/workflow.ts"
 import { closeEnd } from "../pipe.ts"
@@ -31,6 +33,7 @@ export async function serve(options: ChildOptions): Promise<never> {
   provideModule()
   try {
     for (const file of options.files) await import(file)
+    if (llmVariables(process.env)) registerLlm()
     if (registry.size === 0) throw `${options.files.join(", ")}: no task() in it`
   } catch (error) {
     outbox.send(`${JSON.stringify({ type: "broken", message: describeLoadError(error) })}\n`)

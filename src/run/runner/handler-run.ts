@@ -1,8 +1,12 @@
 /** One run of one handler, inside a runner: its context, its limits, its output, and how it ends. */
+
+import { systemClock } from "../../core/clock.ts"
 import { tryDuration } from "../../core/duration.ts"
 import { messageOf } from "../../core/errors.ts"
 import type { JsonValue } from "../../core/json.ts"
 import type { Stream } from "../../engine/engine.ts"
+import type { LlmAnswer, LlmRequest } from "../../llm/ask.ts"
+import { llmVariables, notSetUp } from "../../llm/settings.ts"
 import type { PushOptions, Span } from "../../sdk/client.ts"
 import type { Context } from "../../sdk/context.ts"
 import { NoRetry, RetryLater } from "../../sdk/errors.ts"
@@ -334,6 +338,18 @@ class RunContext implements Context {
 
   step<Output>(name: string, work: () => Output | Promise<Output>): Promise<Output> {
     return this.#run.durable.step(name, work)
+  }
+
+  async llm(request: LlmRequest): Promise<LlmAnswer> {
+    const environment = process.env
+    if (!llmVariables(environment)) throw notSetUp()
+    const { ask } = await import("../../llm/ask.ts")
+    return ask(request, {
+      environment,
+      signal: this.signal,
+      heard: (piece) => this.#run.print("stream", Buffer.from(piece)),
+      now: systemClock.now,
+    })
   }
 
   async sleepFor(duration: Span): Promise<void> {
