@@ -15,9 +15,13 @@ const managers = {
   brew: { refresh: undefined, install: ["install", "--quiet"] },
 } as const
 
+/** Servers are not on the PATH of everybody. */
+const isThere = (program: string): boolean =>
+  Bun.which(program, { PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` }) !== null
+
 /** Throws with the remedy where a program is missing and cannot be installed. */
 export async function install(needs: readonly Need[]): Promise<void> {
-  const missing = needs.filter(({ program }) => !Bun.which(program))
+  const missing = needs.filter(({ program }) => !isThere(program))
   if (missing.length === 0) return
   const programs = missing.map(({ program }) => program).join(", ")
   const manager = (Object.keys(managers) as Manager[]).find((name) => Bun.which(name))
@@ -30,7 +34,7 @@ export async function install(needs: readonly Need[]): Promise<void> {
   const { refresh, install: arguments_ } = managers[manager]
   if (refresh) await run(manager, refresh)
   await run(manager, [...arguments_, ...packages])
-  const still = missing.filter(({ program }) => !Bun.which(program))
+  const still = missing.filter(({ program }) => !isThere(program))
   if (still.length === 0) return
   throw new Error(
     `the tests need ${still.map(({ program }) => program).join(", ")}, which ${manager} did not bring: install them by hand`,
