@@ -36,7 +36,11 @@ describe("five schedulers", () => {
       const crew = await Promise.all(names.map(() => scheduler(box)))
       const last = async () =>
         Math.min(...(await box.json(["cron", "list"])).map((row) => (row.lastTick as number) ?? 0))
-      const began = await last()
+      let began = 0
+      await waitFor(async () => {
+        began = await last()
+        return began > 0
+      })
       await waitFor(async () => {
         const victim = Math.floor(random() * crew.length)
         await crew[victim]!.signal("SIGKILL")
