@@ -13,6 +13,11 @@ export class Pace {
     this.#mean = this.#mean === undefined ? ran : this.#mean + (ran - this.#mean) / memory
   }
 
+  /** What was claimed ahead did not get its turn: not again before a run has ended. */
+  forget(): void {
+    this.#mean = undefined
+  }
+
   get isFast(): boolean {
     return this.#mean !== undefined && this.#mean < fast
   }

@@ -422,8 +422,10 @@ export class Runs implements JobListener {
   }
 
   #returnStale(): void {
-    for (const claim of this.#held.splice(0)) this.giveBack(claim)
-    for (const pool of this.#pools) pool.returnStale()
+    const stale = this.#held.splice(0)
+    for (const claim of stale) this.giveBack(claim)
+    const returned = this.#pools.reduce((sum, pool) => sum + pool.returnStale(), stale.length)
+    if (returned > 0) this.#pace.forget()
     if ([...this.#jobs].some(({ isAhead }) => isAhead)) return
     clearInterval(this.#aheadTimer)
     this.#aheadTimer = undefined

@@ -159,13 +159,14 @@ export class Pool implements JobHost {
     this.#blocked = 0
   }
 
-  /** Gives back what was claimed ahead and waited at the last call already. */
-  returnStale(): void {
+  /** Gives back what was claimed ahead and waited at the last call already. @returns how many */
+  returnStale(): number {
     const isStale = (job: Job) => job.isAhead && job.isStale && !job.isBlocked
     const stale = this.#waiting.filter(isStale)
     this.#waiting = this.#waiting.filter((job) => !isStale(job))
     for (const job of this.#waiting) job.isStale = true
     for (const job of stale) job.giveBack()
+    return stale.length
   }
 
   /** There may be free slots. */
