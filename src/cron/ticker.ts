@@ -25,8 +25,9 @@ export interface TickerOptions {
 const longestSleep: Millis = 1_000
 /** Fired at once: so few that a worker's heartbeat gets its turn between two portions. */
 const portion = 100
-/** Plans of entries that fire often are read once. */
-const mostPlans = 2_000
+/** Plans are read once, unless there are very many, or much comes with them. */
+const mostPlans = 20_000
+const longestKept = 4_096
 
 export class Ticker {
   readonly #options: TickerOptions
@@ -101,7 +102,7 @@ export class Ticker {
     if (this.#unreadable.has(key)) return undefined
     try {
       const plan = decodePlan(name, spec)
-      this.#plans.set(name, { revision, plan })
+      if (spec.length <= longestKept) this.#plans.set(name, { revision, plan })
       if (this.#plans.size > mostPlans) this.#plans.delete(this.#plans.keys().next().value!)
       return plan
     } catch (error) {

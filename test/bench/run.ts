@@ -5,6 +5,7 @@
 import { availableParallelism } from "node:os"
 import { backlog } from "./backlog.ts"
 import { coldPush } from "./cold.ts"
+import { scheduler } from "./cron.ts"
 import { bulkPush, engineDrain } from "./engine.ts"
 import type { Finding } from "./measure.ts"
 import { commands, idle, pickup, recovery } from "./processes.ts"
@@ -20,6 +21,7 @@ const benchmarks: Readonly<Record<string, (stage: Stage) => Promise<Finding | re
   pickup,
   idle,
   recovery,
+  scheduler,
   "backlog-1m": (stage) => backlog(stage, 1_000_000),
   "backlog-10m": (stage) => backlog(stage, 10_000_000),
 }
