@@ -306,6 +306,11 @@ export interface TaskOptions<Parsed = unknown, Input = Parsed> {
   readonly concurrency?: number
   /** It may use `ctx.step`, `ctx.sleepFor` and `ctx.waitForEvent`. */
   readonly durable?: boolean
+  /** When it runs by itself, with `null` as its input: `{ cron: "0 9 * * *", tz: "Asia/Shanghai" }`. */
+  readonly on?: {
+    readonly cron: string
+    readonly tz?: string
+  }
   /** Input that it refuses fails at once, without retries. */
   readonly input?: StandardSchema<Parsed, Input>
   /** Only these errors are retried. */

@@ -4,8 +4,9 @@ import type { TaskId } from "../core/id.ts"
 import { stringifySpliced, Verbatim } from "../core/json.ts"
 import type { Status } from "../core/state.ts"
 import { viewTemplate } from "../core/view.ts"
-import type { CronEntry, Engine } from "../engine/engine.ts"
+import type { CronEntry, Engine, WorkerView } from "../engine/engine.ts"
 import { formatCatchUp } from "./catchup.ts"
+import { isCarried } from "./declared.ts"
 import type { Plan } from "./entry.ts"
 import { legiblePlan } from "./register.ts"
 import { zonedTime } from "./zoned.ts"
@@ -19,8 +20,8 @@ export interface Sight {
   readonly outcomes: readonly Status[]
 }
 
-/** `ended`: it has no tick any more. */
-export type Standing = "active" | "paused" | "ended" | "unreadable"
+/** `ended`: it has no tick any more. `stale`: no live worker has the handler file that declares it; it is fired all the same. */
+export type Standing = "active" | "paused" | "ended" | "stale" | "unreadable"
 
 /** Looks up the last outcomes of many entries in few calls. */
 export async function sights(engine: Engine, entries: readonly CronEntry[]): Promise<Sight[]> {
@@ -28,20 +29,27 @@ export async function sights(engine: Engine, entries: readonly CronEntry[]): Pro
     engine,
     entries.flatMap(({ lastTasks }) => lastTasks),
   )
-  return entries.map((entry) => {
-    const plan = legiblePlan(entry)
+  const plans = entries.map(legiblePlan)
+  const workers = plans.some((plan) => plan?.origin?.kind === "handlers") ? await engine.workers() : []
+  return entries.map((entry, index) => {
+    const plan = plans[index]
     return {
       entry,
       plan,
-      standing: standingOf(entry, plan),
+      standing: standingOf(entry, plan, workers),
       outcomes: entry.lastTasks.flatMap((id) => statuses.get(id) ?? []),
     }
   })
 }
 
-function standingOf({ paused, next }: CronEntry, plan: Plan | undefined): Standing {
+function standingOf(
+  { paused, next }: CronEntry,
+  plan: Plan | undefined,
+  workers: readonly WorkerView[],
+): Standing {
   if (!plan) return "unreadable"
   if (paused) return "paused"
+  if (!isCarried(plan, workers)) return "stale"
   return next === undefined ? "ended" : "active"
 }
 

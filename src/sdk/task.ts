@@ -30,6 +30,8 @@ export interface TaskOptions<Parsed = unknown, Input = Parsed> {
   readonly concurrency?: number
   /** It may use `ctx.step`, `ctx.sleepFor` and `ctx.waitForEvent`. */
   readonly durable?: boolean
+  /** When it runs by itself, with `null` as its input: `{ cron: "0 9 * * *", tz: "Asia/Shanghai" }`. */
+  readonly on?: { readonly cron: string; readonly tz?: string }
   /** Input that it refuses fails at once, without retries. */
   readonly input?: StandardSchema<Parsed, Input>
   /** Only these errors are retried. */
@@ -111,9 +113,10 @@ function register(defined: Registered["task"]): void {
 }
 
 function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunSettings {
-  const { queue, priority, maxRetries, concurrency } = options
+  const { queue, priority, maxRetries, concurrency, on } = options
   if (queue !== undefined && !isQueueName(queue)) refuse(`bad queue ${JSON.stringify(queue)}`)
   if (priority !== undefined) checkPriority(priority, refuse)
+  if (on !== undefined && typeof on?.cron !== "string") refuse('bad on: write { cron: "0 9 * * *" }')
   const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0
   if (maxRetries !== undefined && !isCount(maxRetries)) refuse("maxRetries must be a whole number")
   if (concurrency !== undefined && !(isCount(concurrency) && concurrency > 0))

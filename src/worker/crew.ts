@@ -45,6 +45,8 @@ export class Crew {
   files: readonly string[] = []
   /** The flows that the handler files define. */
   flows: readonly unknown[] = []
+  /** The tasks that they define, and foreign runners too. */
+  offers: readonly OfferedTask[] = []
   readonly #options: CrewOptions
 
   constructor(options: CrewOptions) {
@@ -70,6 +72,7 @@ export class Crew {
     const queues = new Set<string>()
     const files = new Set<string>()
     const flows: unknown[] = []
+    const offers: OfferedTask[] = []
     const hellos = await Promise.all(this.pools.map((pool) => pool.start()))
     for (const [index, hello] of hellos.entries()) {
       const pool = this.pools[index]!
@@ -86,11 +89,13 @@ export class Crew {
       }
       for (const file of hello.files) files.add(file)
       flows.push(...hello.flows)
+      offers.push(...hello.tasks)
     }
     this.handlers = handlers
     this.queues = [...queues]
     this.files = [...files]
     this.flows = flows
+    this.offers = offers
   }
 
   retire(): void {

@@ -10,6 +10,7 @@ import { viewJson } from "../core/view.ts"
 import type { Engine } from "../engine/engine.ts"
 import { teeInto } from "../run/tee.ts"
 import { serviceManager } from "../systemd.ts"
+import type { Crew } from "./crew.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
 import type { Permission } from "./permission.ts"
@@ -52,6 +53,7 @@ export async function startWorker({
       ...(maxRuns !== undefined && { maxRuns }),
       setup,
       ...(ticker && { ticker }),
+      schedules: (crew) => schedulesFrom(crew, session, engine, remark),
       onReady: () => service.ready("working"),
       tee: logs === undefined ? () => undefined : teeInto(logs, remark),
       taskJson,
@@ -86,6 +88,18 @@ export async function startWorker({
     secrets.remove()
     await voice.close()
   }
+}
+
+/** Loaded only where handler files define something. */
+async function schedulesFrom(
+  { offers, flows }: Crew,
+  session: Session,
+  engine: Engine,
+  remark: (message: string) => void,
+): Promise<() => Promise<void>> {
+  if (offers.length === 0 && flows.length === 0) return async () => undefined
+  const { declaring } = await import("../cron/declared.ts")
+  return declaring({ tasks: offers, flows }, session, engine, remark)
 }
 
 /** Loaded only where it is wanted. */

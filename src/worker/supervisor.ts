@@ -64,6 +64,11 @@ export interface SupervisorOptions {
   readonly tee: (claim: Claim) => Sink | undefined
   /** Makes the actor that fires cron entries; none where others do. */
   readonly ticker?: (engine: () => Engine) => Ticker
+  /**
+   * Reads the schedules of a crew's handler files; throws for one that makes no sense. What it returns puts them into the store, once
+   * the crew is taken on.
+   */
+  readonly schedules?: (crew: Crew) => Promise<() => Promise<void>>
   /** The store knows the worker, and its actors have begun. */
   readonly onReady?: () => void
   readonly taskJson: (id: TaskId, engine: Engine) => Promise<JsonText | undefined>
@@ -308,10 +313,12 @@ export class Supervisor {
         this.#pump.lookForWork()
       },
     })
+    let declare: (() => Promise<void>) | undefined
     try {
       await crew.start()
       refuseTwice(crew, repertoire)
       refuseDurable(crew, this.#link.engine)
+      declare = await this.#options.schedules?.(crew)
     } catch (error) {
       await crew.close()
       throw error
@@ -325,6 +332,7 @@ export class Supervisor {
     }
     this.#runs.use(this.#withSocket(this.#setup.repertoire))
     former?.retire()
+    await declare?.()
   }
 
   #withSocket(repertoire: Repertoire): Repertoire {

@@ -1,5 +1,6 @@
 /** A runner: the process in which handlers run. `tq work tasks.ts` starts it; it speaks the runner protocol. */
 import { openSync } from "node:fs"
+import { parsePriority } from "../../core/priority.ts"
 import { formatBackoff } from "../../core/retry.ts"
 import { registerLlm } from "../../llm/handler.ts"
 import { llmVariables } from "../../llm/settings.ts"
@@ -73,13 +74,15 @@ function surviveMistakes(): void {
 
 function hello({ maxInFlight }: ChildOptions) {
   const tasks = [...registry.values()].map(({ task: { name, options }, settings }): OfferedTask => {
-    const { queue, concurrency, durable } = options
+    const { queue, concurrency, durable, on, priority } = options
     const { maxRetries, backoff, timeout, softTimeout } = settings
     return {
       name,
       ...(queue !== undefined && { queue }),
       ...(concurrency !== undefined && { concurrency }),
       ...(durable && { durable }),
+      ...(on && { on }),
+      ...(priority !== undefined && { priority: parsePriority(String(priority)) }),
       ...(maxRetries !== undefined && { maxRetries }),
       ...(backoff && { backoff: formatBackoff(backoff) }),
       ...(timeout !== undefined && { timeout }),

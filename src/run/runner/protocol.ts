@@ -103,6 +103,9 @@ export interface OfferedTask {
   readonly concurrency?: number
   /** It keeps memos, and may wait without a slot. */
   readonly durable?: boolean
+  /** When it runs by itself, and then with which priority. */
+  readonly on?: { readonly cron: string; readonly tz?: string }
+  readonly priority?: number
 }
 
 export type FromRunner =
@@ -259,6 +262,9 @@ function hello({
 
 function isOffer(task: unknown): task is OfferedTask {
   if (!isObject(task) || typeof task.name !== "string") return false
+  const { on, priority } = task
+  if (priority !== undefined && !Number.isInteger(priority)) return false
+  if (on !== undefined && !isSchedule(on)) return false
   const { queue, maxRetries, backoff, timeout, softTimeout, concurrency, durable } = task
   return (
     (durable === undefined || typeof durable === "boolean") &&
@@ -270,6 +276,9 @@ function isOffer(task: unknown): task is OfferedTask {
     (concurrency === undefined || isCount(concurrency))
   )
 }
+
+const isSchedule = (on: unknown): boolean =>
+  isObject(on) && typeof on.cron === "string" && (on.tz === undefined || typeof on.tz === "string")
 
 function log({ run, stream, text, skipped }: Record<string, unknown>): FromRunner | undefined {
   if (typeof text !== "string") return undefined
