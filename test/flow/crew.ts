@@ -9,6 +9,9 @@ import { SqliteEngine } from "../../src/engine/sqlite/sqlite.ts"
 import { conduct, PlanCache, type Prepared } from "../../src/flow/conduct.ts"
 import { Actor } from "../support/actor.ts"
 import { TestClock } from "../support/clock.ts"
+import { newNamespace, redisEngine } from "../support/redis.ts"
+import { sharedRedis } from "../support/redis-server.ts"
+import type { StoreName } from "../support/stores.ts"
 import { tempFolder } from "../support/temp.ts"
 
 /** What a run of a step comes to: its output, or how it fails. */
@@ -23,13 +26,17 @@ export class Crew implements AsyncDisposable {
   /** Ids of the tasks that ran, in order. */
   readonly ran: TaskId[] = []
 
-  private constructor() {
-    this.engine = new SqliteEngine({
-      path: `${this.#folder.path}/tq.db`,
-      namespace: "tq",
-      clock: this.clock,
-      random: Math.random,
-    })
+  private constructor(redis: string | undefined) {
+    const { clock } = this
+    this.engine =
+      redis === undefined
+        ? new SqliteEngine({
+            path: `${this.#folder.path}/tq.db`,
+            namespace: "tq",
+            clock,
+            random: Math.random,
+          })
+        : redisEngine(redis, newNamespace(), clock, { storeTime: () => clock.now() })
     this.#actor = new Actor(this.engine, {
       ref: { id: "crew", session: 1 },
       name: "crew",
@@ -48,8 +55,8 @@ export class Crew implements AsyncDisposable {
     })
   }
 
-  static async gather(): Promise<Crew> {
-    const crew = new Crew()
+  static async gather(store: StoreName): Promise<Crew> {
+    const crew = new Crew(store === "Redis" ? await sharedRedis() : undefined)
     await crew.engine.open()
     await crew.#actor.beat()
     return crew
