@@ -20,9 +20,11 @@ async function waitUntil(worker: Actor, arrived: (wake: Wake) => Promise<boolean
 }
 
 const gotWork = (worker: Actor) => async () => (await worker.claims()).length > 0
+/** A beat takes the orders: it must not come with a wake-up that is for something else. */
 const gotOrders = (worker: Actor) => async (wake: Wake) => {
+  if (wake !== "orders") return false
   const { cancelled, drain } = await worker.beat()
-  return wake === "orders" && (cancelled.length > 0 || drain)
+  return cancelled.length > 0 || drain
 }
 
 export function waitRules(suite: Suite): void {
