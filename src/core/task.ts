@@ -117,20 +117,45 @@ export function toRecord(task: Task): TaskRecord {
   return { ...indexedOf(task), body: `${JSON.stringify(head)}\n${payload}` }
 }
 
+/** What the head of a body says. */
+type Head = Omit<Task, keyof Indexed | "payload">
+
+/**
+ * Heads that were read lately: tasks that are pushed alike have the same, and reading one costs as much as all the rest of a claim.
+ * Only what is shared by many is short.
+ */
+const knownHeads = new Map<string, Head>()
+const longestKnown = 200
+const mostKnown = 500
+
 /**
  * Reads a record back. Throws a `data` error for one that is malformed or newer than this tq: the caller
  * quarantines the task, it never breaks a loop.
  */
 export function fromRecord(record: TaskRecord): Task {
-  const { head, payload } = splitBody(record)
+  const cut = record.body.indexOf("\n")
+  const text = record.body.slice(0, Math.max(0, cut))
+  let head = knownHeads.get(text)
+  if (!head) {
+    head = readHead(record, text)
+    if (text.length <= longestKnown) remember(text, head)
+  }
+  return { ...indexedOf(record), ...head, payload: record.body.slice(cut + 1) }
+}
+
+function remember(text: string, head: Head): void {
+  if (knownHeads.size >= mostKnown) knownHeads.clear()
+  knownHeads.set(text, head)
+}
+
+function readHead(record: TaskRecord, text: string): Head {
+  const head = parseHead(record, text)
   const backoff = typeof head.backoff === "string" ? tryBackoff(head.backoff) : undefined
   if (head.backoff !== undefined && !backoff) throw malformed(record, "backoff")
   // LD_PRELOAD on a named task would be code of the producer's choice.
   for (const field of ["env", "cwd", "stdin"])
     if (head[field] !== undefined) throw malformed(record, `${field} without a command`)
   return {
-    ...indexedOf(record),
-    payload,
     ...pick(record, head, "maxRetries", isCount),
     ...(backoff && { backoff }),
     ...pick(record, head, "timeout", isCount),
@@ -157,26 +182,27 @@ export function legibleTask(record: TaskRecord): Task {
   }
 }
 
-function splitBody(record: TaskRecord): { head: Record<string, unknown>; payload: JsonText } {
-  const cut = record.body.indexOf("\n")
+function parseHead(record: TaskRecord, text: string): Record<string, unknown> {
   let head: unknown
   try {
-    head = JSON.parse(record.body.slice(0, cut))
+    head = JSON.parse(text)
   } catch {
     throw malformed(record, "body")
   }
-  if (cut < 0 || !isObject(head)) throw malformed(record, "body")
+  if (!isObject(head)) throw malformed(record, "body")
   if (head.v !== recordVersion) {
     throw new TqError(
       "data",
       `task ${record.id}: written by another tq (record version ${JSON.stringify(head.v)})`,
     )
   }
-  return { head, payload: record.body.slice(cut + 1) }
+  return head
 }
 
 function indexedOf(task: Indexed): Indexed {
   const { id, name, queue, priority, createdAt, runAt, expiresAt, unique, serial, label, after, flow } = task
+  if (!(runAt || expiresAt || unique || after || flow) && serial === undefined && label === undefined)
+    return { id, name, queue, priority, createdAt }
   return {
     id,
     name,

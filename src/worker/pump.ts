@@ -31,6 +31,8 @@ export interface PumpOptions {
   readonly queues: () => readonly ServedQueue[]
   /** How many more tasks could start now, and how many are wanted in all; 0 while the worker stops, drains or rests. */
   readonly room: () => Room
+  /** Ends worth waiting for, to be settled together; 1 when there is nothing to wait for. */
+  readonly gathering: () => number
   /** @param isAhead claimed ahead of free slots */
   readonly start: (claim: Claim, isAhead: boolean) => void
   /** An end was accepted by the store. */
@@ -50,6 +52,8 @@ export interface PumpOptions {
 const noRoom: Room = { starting: 0, limit: 0 }
 /** Bodies claimed at once. */
 const claimBytes = 32 << 20
+/** Ends wait for one another no longer than this. */
+const gatherFor: Millis = 2
 /** Outcomes written at once. */
 const settleBatch = 500
 /** A stopping worker does not wait longer for a store that takes no results: as a dead worker's, its tasks return. */
@@ -164,11 +168,13 @@ export class Pump {
     }
     const room = this.#isClosed ? noRoom : this.#options.room()
     const wantsWork = room.limit > 0
-    if (wantsWork && this.#armed && !this.#armed.forWork) this.#armed.abort.abort()
+    // While it is known that there is more, nobody needs to listen for it.
+    if (wantsWork && !this.#hungry && this.#armed && !this.#armed.forWork) this.#armed.abort.abort()
     if (this.#outbox.length === 0 && !(wantsWork && this.#hungry)) {
       await this.#rest()
       return
     }
+    await this.#gather()
     this.#underWay = this.#outbox.splice(0, settleBatch)
     let reply: Settled
     try {
@@ -251,17 +257,34 @@ export class Pump {
     for (const [index, claim] of reply.claims.entries()) this.#options.start(claim, index >= starting)
   }
 
-  async #rest(): Promise<void> {
-    if (!this.#isPoked) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, claimEvery)
-        this.#poked = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-      this.#poked = undefined
+  /** A commit of hundreds costs little more than a commit of one. */
+  async #gather(): Promise<void> {
+    const { clock, gathering } = this.#options
+    if (this.#outbox.length === 0) return
+    const until = clock.mono() + gatherFor
+    while (this.#outbox.length < gathering() && !this.#isClosed) {
+      const left = until - clock.mono()
+      if (left <= 0) return
+      await this.#awaitPoke(left)
+      this.#isPoked = false
     }
+  }
+
+  /** Waits for a poke. */
+  async #awaitPoke(most: Millis): Promise<void> {
+    if (this.#isPoked) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, most)
+      this.#poked = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.#poked = undefined
+  }
+
+  async #rest(): Promise<void> {
+    await this.#awaitPoke(claimEvery)
     // A rest that nobody ended was long enough for a plain claim.
     if (!this.#isPoked) this.#hungry = true
     this.#isPoked = false
@@ -270,7 +293,7 @@ export class Pump {
   async #listen(): Promise<void> {
     let pause = 1
     while (!this.#isClosed) {
-      const forWork = this.#options.room().limit > 0
+      const forWork = this.#options.room().limit > 0 && !this.#hungry
       const abort = new AbortController()
       this.#armed = { forWork, abort }
       const wake = await this.#wait(forWork, abort.signal)

@@ -63,6 +63,8 @@ interface InFlight {
 
 /** Claims ahead of free slots, for fast runs, and as a multiple of the slots. */
 const ahead = 4
+/** Claimed ahead at once, as a multiple of the slots. */
+const fewest = 3
 /** What was claimed ahead and did not begin between two looks goes back: another worker may have a free slot. */
 const lookEvery: Millis = 250
 
@@ -150,7 +152,18 @@ export class Runs implements JobListener {
     const allowance = ahead * slots.concurrency
     const taken = this.running + waiting - Math.min(blocked, allowance)
     const starting = slots.free(taken)
-    return { starting, limit: this.#pace.isFast ? slots.free(taken - allowance) : starting }
+    if (!this.#pace.isFast) return { starting, limit: starting }
+    const limit = slots.free(taken - allowance)
+    // Few more, with enough at hand, can wait until they are many.
+    return starting === 0 && limit < fewest * slots.concurrency ? { starting, limit: 0 } : { starting, limit }
+  }
+
+  /** How many ends to settle together: while what was claimed ahead keeps the slots busy, most of what that is. */
+  get gathering(): number {
+    const { concurrency } = this.#options.slots
+    let waiting = 0
+    for (const pool of this.#pools) waiting += pool.waiting
+    return waiting >= concurrency ? fewest * concurrency : 1
   }
 
   use(repertoire: Repertoire): void {

@@ -154,6 +154,7 @@ export class Supervisor {
       random,
       queues: () => this.#setup.queues,
       room: () => this.#room(),
+      gathering: () => this.#runs.gathering,
       start: (claim, isAhead) => this.#start(claim, isAhead),
       settled: (settlement) => this.#settled(settlement),
       lost: ({ outcome }) => talk.lost(outcome.lease.id, "was no longer ours: its end was refused"),
