@@ -62,8 +62,7 @@ export async function startWorker({
       clock: session.clock,
       random: session.random,
     })
-    await announce(engine, supervisor.id, await supervisor.muster(), talk)
-    await warn(engine, talk)
+    const mustered = await supervisor.muster()
     const reloading = new Reloading({
       supervisor,
       reread: () => {
@@ -77,6 +76,9 @@ export async function startWorker({
     const release = heedSignals(supervisor, reloading)
     service.watch(() => !supervisor.isDeaf)
     try {
+      // Whoever has read it may send signals.
+      await announce(engine, supervisor.id, mustered, talk)
+      await warn(engine, talk)
       const allWell = await supervisor.run()
       return flags["until-empty"] && !allWell ? 1 : 0
     } finally {
