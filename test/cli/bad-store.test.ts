@@ -234,3 +234,20 @@ test("a link to a database is the database", async () => {
   const linked = await box.tq(["list", "--json", "--url", `sqlite:${box.path("link.db")}`])
   expect(linked.code).toBe(0)
 })
+
+test.each(["-wal", "-shm", "-journal"])(
+  "a stranger's file beside the store (%s) is not believed: 77",
+  async (suffix) => {
+    await using box = new Sandbox()
+    const planted = box.write(`tq.db${suffix}`, "planted", 0o666)
+    chownSync(planted, stranger, stranger)
+    for (const args of [["list"], ["work", "--until-empty"], ["push", "a"]]) {
+      const { code, stderr } = await box.tq(args)
+      expect([code, stderr]).toEqual([
+        77,
+        expect.stringContaining(`tq.db${suffix} belongs to user 65534: remove it`),
+      ])
+    }
+    expect(existsSync(box.path("tq.db"))).toBe(false)
+  },
+)

@@ -192,3 +192,21 @@ if task["payload"] == "fat": globals()["fat"] = bytearray(200 << 20)`,
   expect(fat).not.toBe(next)
   await waitFor(async () => (await pid()) !== fat)
 })
+
+test("log lines hold text, or bytes in base64", async () => {
+  await using box = new Sandbox()
+  await worker(
+    box,
+    python(
+      'tasks=["log"], maxInFlight=1',
+      `
+say(type="log", run=task["run"], text="text\\n")
+say(type="log", run=task["run"], base64="/wAK", stream="stream")
+say(type="result", run=task["run"], result=None)`,
+    ),
+  )
+  const id = await box.ok(["push", "log", "--quiet"])
+  await box.ok(["wait", id])
+  const { stdout } = await box.bytes(["tq", "logs", id])
+  expect(Buffer.from(stdout).toString("hex")).toBe(Buffer.from("text\n\xff\0\n", "latin1").toString("hex"))
+})

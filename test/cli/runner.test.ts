@@ -255,3 +255,27 @@ test("SIGHUP and --watch load handlers anew; a broken file changes nothing", asy
   await waitFor(() => [...worker.stderr.matchAll(/reloaded: /g)].length >= 4)
   expect(await says()).toBe('"three"')
 })
+
+test("bytes that are not UTF-8, and characters cut in two, arrive as they were written", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+task({ name: "bytes" }, async (_: null, ctx) => {
+  const pause = () => new Promise((resolve) => setTimeout(resolve, 250))
+  await ctx.putStream(new Uint8Array([255, 0, 10, 0xc3]))
+  await pause()
+  await ctx.putStream(new Uint8Array([0xa9, 10]))
+  process.stdout.write(Buffer.from([0xe2, 0x82]))
+  await pause()
+  process.stdout.write(Buffer.from([0xac, 10]))
+})`,
+  )
+  await box.worker([file])
+  const id = await box.ok(["push", "bytes", "--quiet"])
+  await box.ok(["wait", id])
+  const { stdout } = await box.bytes(["tq", "logs", id])
+  const bytes = Buffer.from(stdout)
+  expect(bytes.includes(Buffer.from([255, 0, 10, 0xc3, 0xa9, 10]))).toBe(true)
+  expect(bytes.toString()).toContain("€\n")
+})

@@ -46,10 +46,10 @@ export function prepare(location: Location): boolean {
     throw new TqError("exists", `cannot create the folder ${folder}: ${reasonOf(error)}`)
   }
   refuseNetworkFileSystem(folder)
-  if (existsSync(location.database)) {
-    refuseForeignFile(location.database)
-    return false
-  }
+  const isThere = existsSync(location.database)
+  if (isThere) refuseForeignFile(location.database)
+  for (const suffix of ["-wal", "-shm", "-journal"]) refuseForeignCompanion(`${location.database}${suffix}`)
+  if (isThere) return false
   try {
     // Before SQLite opens it: closing any other descriptor of it later would drop SQLite's locks.
     closeSync(openSync(location.database, "wx", 0o600))
@@ -72,6 +72,14 @@ function refuseNetworkFileSystem(folder: string): void {
     "config",
     `${folder} is on ${kind}, where SQLite's locks cannot be trusted: use a local folder, or redis:// across machines`,
   )
+}
+
+/** SQLite believes what it finds beside the file: in a folder that others can write to, they may have put it there before us. */
+function refuseForeignCompanion(path: string): void {
+  const owner = lstatSync(path, { throwIfNoEntry: false })?.uid
+  const self = process.geteuid?.()
+  if (owner === undefined || self === undefined || owner === self) return
+  throw new TqError("denied", `${path} belongs to user ${owner}: remove it, or use a file in another folder`)
 }
 
 function refuseForeignFile(path: string): void {

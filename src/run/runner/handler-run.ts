@@ -3,7 +3,7 @@
 import { systemClock } from "../../core/clock.ts"
 import { tryDuration } from "../../core/duration.ts"
 import { messageOf } from "../../core/errors.ts"
-import type { JsonValue } from "../../core/json.ts"
+import { type JsonValue, rawOf } from "../../core/json.ts"
 import type { Stream } from "../../engine/engine.ts"
 import type { LlmAnswer, LlmRequest } from "../../llm/ask.ts"
 import { llmVariables, notSetUp } from "../../llm/settings.ts"
@@ -236,7 +236,7 @@ export class HandlerRun implements Printer {
         this.tell({
           type: "log",
           stream,
-          text: Buffer.from(bytes).toString(),
+          ...textOrBytes(bytes),
           ...(skipped > 0 && { skipped }),
         })
       })
@@ -269,6 +269,12 @@ const isThenable = (value: unknown): value is PromiseLike<unknown> =>
 
 const abortReason = (reason: CancelReason): Error =>
   Object.assign(new Error(`the run is ended: ${reason}`), { name: "AbortError" })
+
+/** Bytes that are not UTF-8, be it that a character is cut in two, arrive as they are too. */
+function textOrBytes(bytes: Uint8Array): { text: string } | { base64: string } {
+  const raw = rawOf(bytes)
+  return typeof raw === "string" ? { text: raw } : { base64: Buffer.from(raw).toString("base64") }
+}
 
 class RunContext implements Context {
   readonly #run: HandlerRun

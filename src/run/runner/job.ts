@@ -161,7 +161,7 @@ export class Job implements Execution {
         break
       }
       case "log":
-        this.print(message.stream, Buffer.from(message.text), message.skipped)
+        this.print(message.stream, message.data, message.skipped)
         break
       case "extend":
         if (this.limitAt !== undefined) this.limitAt = mono + message.timeout

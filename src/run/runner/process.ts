@@ -188,8 +188,7 @@ export class RunnerProcess {
         return
       case "log":
         if (message.run !== undefined) this.#events.heard({ ...message, run: message.run })
-        else
-          this.#events.printed(message.stream === "stderr" ? "stderr" : "stdout", Buffer.from(message.text))
+        else this.#events.printed(message.stream === "stderr" ? "stderr" : "stdout", message.data)
         return
       case "hello":
       case "broken":

@@ -7,7 +7,7 @@
  *                           result    {run, result}                                  any JSON
  *                           error     {run, message, retry?, later?, kind?, stack?}  later: milliseconds, nothing is charged
  *                           progress  {run, fraction, message?}
- *                           log       {run?, stream?, text, skipped?}                stream: stdout, stderr, log or stream
+ *                           log       {run?, stream?, text or base64, skipped?}      stream: stdout, stderr, log or stream
  *                           extend    {run, timeout}                                 the hard limit is that many ms from now
  *                           parked    {run, parked}                                  true: it only waits for other tasks
  *                           skip      {run, reason}                                  ends it: there was nothing to do
@@ -134,8 +134,8 @@ export type FromRunner =
       readonly type: "log"
       readonly run?: string
       readonly stream: Stream
-      readonly text: string
-      /** Bytes left out before this text: only head and tail of a long stream are sent. */
+      readonly data: Uint8Array
+      /** Bytes left out before these: only head and tail of a long stream are sent. */
       readonly skipped: number
     }
   | { readonly type: "extend"; readonly run: string; readonly timeout: Millis }
@@ -280,13 +280,14 @@ function isOffer(task: unknown): task is OfferedTask {
 const isSchedule = (on: unknown): boolean =>
   isObject(on) && typeof on.cron === "string" && (on.tz === undefined || typeof on.tz === "string")
 
-function log({ run, stream, text, skipped }: Record<string, unknown>): FromRunner | undefined {
-  if (typeof text !== "string") return undefined
+function log({ run, stream, text, base64, skipped }: Record<string, unknown>): FromRunner | undefined {
+  const isText = typeof text === "string"
+  if (!isText && typeof base64 !== "string") return undefined
   const known = stream === "stdout" || stream === "stderr" || stream === "stream" ? stream : "log"
   return {
     type: "log",
     stream: known,
-    text,
+    data: isText ? Buffer.from(text) : Buffer.from(base64 as string, "base64"),
     skipped: isCount(skipped) ? skipped : 0,
     ...(typeof run === "string" && { run }),
   }
