@@ -6,7 +6,7 @@
 -- One task
 --   task         hash    id -> what the push fixed: "SEQ PRIORITY QUEUE CREATED NAME =LABEL\nBODY". SEQ is push order. Lua
 --                        reads the first line only; the body is never decoded.
---   state        hash    id -> what runs change, a msgpack sequence (see `encode`). None: pending, never claimed, nothing
+--   state        hash    id -> what runs change (see `encode`). None: pending, never claimed, nothing
 --                        more to know of it. Three of four queued tasks have none.
 --   x:ID         hash    what few tasks have, see "Fields of x" below
 --   result       hash    id -> a result too long for the state
@@ -68,16 +68,29 @@ local PAGE, CHUNK = 64, 65536
 -- A result longer than this lives in `result`, so that a look at the state stays cheap.
 local INLINE = 512
 
+local floor, format, pack, unpack_text = math.floor, string.format, struct.pack, struct.unpack
+
 local function many(command, key, list)
   local n = #list
   for i = 1, n, 1000 do call(command, key, unpack(list, i, math.min(i + 999, n))) end
 end
 
+-- Numbers become text here and nowhere else: Lua's own way takes ten times as long.
+local function text(number)
+  return format('%d', number)
+end
+
+local function is_end(status)
+  return status == 'c' or status == 'f' or status == 'x'
+end
+
 -- Everything below collects changes; `flush` writes them, many tasks in one command.
 local tasks = {} -- id -> task, or false where there is none
-local dirty = {}
+local raw = {} -- id -> state as it is stored or will be, or false where there is none
+local changed = {} -- ids whose raw state is to be written
+local dirty = {} -- tasks that have changed
 local depth = {} -- queue -> status -> priority -> by how many more
-local marks = {} -- bitmap -> BITFIELD operations
+local marks = {} -- bitmap -> chunk -> BITFIELD operations
 local leased, released = {}, {} -- worker -> ids
 local appended = {} -- list -> values
 local rung = {} -- queue -> true
@@ -90,81 +103,138 @@ local function save(t)
   end
 end
 
-local function append(list, value)
-  local values = appended[list]
-  if not values then
-    values = {}
-    appended[list] = values
-  end
-  values[#values + 1] = value
+local function write(id, state)
+  raw[id] = state
+  changed[#changed + 1] = id
 end
+
+local function collect(lists, name, value)
+  local values = lists[name]
+  if values then
+    values[#values + 1] = value
+  else
+    lists[name] = { value }
+  end
+end
+
+local function append(list, value)
+  collect(appended, list, value)
+end
+
+local widths = {}
+for length = 1, 32 do widths[length] = 'u' .. length end
 
 -- A run of neighbours is one operation.
 local function close_run(m)
   local n = #m
-  m[n + 1], m[n + 2], m[n + 3] = 'SET', 'u' .. m.length, m.start
+  m[n + 1], m[n + 2], m[n + 3] = 'SET', widths[m.length], m.start
   m[n + 4] = m.value == 1 and 2 ^ m.length - 1 or 0
 end
 
 local function mark(bitmap, seq, value)
-  local key = bitmap .. math.floor(seq / CHUNK)
-  local at = seq % CHUNK
-  local m = marks[key]
+  local place = seq % CHUNK
+  local chunk = (seq - place) / CHUNK
+  local chunks = marks[bitmap]
+  if not chunks then
+    chunks = {}
+    marks[bitmap] = chunks
+  end
+  local m = chunks[chunk]
   if not m then
-    marks[key] = { start = at, length = 1, value = value }
-  elseif m.value == value and at == m.start + m.length and m.length < 32 then
+    chunks[chunk] = { start = place, length = 1, value = value }
+  elseif m.value == value and place == m.start + m.length and m.length < 32 then
     m.length = m.length + 1
   else
     close_run(m)
-    m.start, m.length, m.value = at, 1, value
+    m.start, m.length, m.value = place, 1, value
   end
 end
 
-local function count(t, status, by)
-  local q = depth[t.queue]
+-- The bitmap of a state, without its chunk.
+local of_status = {}
+for status in string.gmatch('prswbcfx', '.') do of_status[status] = P .. 'is:' .. status .. ':' end
+
+local function count_at(queue, status, priority, by)
+  local q = depth[queue]
   if not q then
     q = {}
-    depth[t.queue] = q
+    depth[queue] = q
   end
   local s = q[status]
   if not s then
     s = {}
     q[status] = s
   end
-  s[t.priority] = (s[t.priority] or 0) + by
+  s[priority] = (s[priority] or 0) + by
 end
 
--- Moves a task from one state to another, in every index of states.
+local function count(t, status, by)
+  count_at(t.queue, status, t.priority, by)
+end
+
+-- Moves one from one state to another, in every index of states.
+local function shift_at(queue, priority, seq, from, to)
+  count_at(queue, from, priority, -1)
+  count_at(queue, to, priority, 1)
+  mark(of_status[from], seq, 0)
+  mark(of_status[to], seq, 1)
+end
+
 local function shift(t, to)
-  count(t, t.status, -1)
-  count(t, to, 1)
-  mark(P .. 'is:' .. t.status .. ':', t.seq, 0)
-  mark(P .. 'is:' .. to .. ':', t.seq, 1)
+  shift_at(t.queue, t.priority, t.seq, t.status, to)
   t.status = to
   save(t)
 end
 
+-- A state: status, flags, epoch, retries, crashes, priority, SEQ, started, queue, worker, reason; of an ended task also when it
+-- finished, its exit code, the length of its result, and the result itself if it is short. Flags: 1 it has x, 2 kids,
+-- 4 parked, 8 the run has begun, 16 a reason, 32 an exit code, 64 a result here, 128 one in `result`.
+local LIVE = '>c1BI4I4I2BI6I6Bc0Bc0I2c0'
+local ENDED = LIVE .. 'I6i4I4'
+
 local function encode(t)
-  return cmsgpack.pack(t.status, t.extra, t.kids, t.parked, t.started, t.epoch, t.retry, t.crashes, t.priority, t.seq, t.queue,
-    t.worker, t.startedAt, t.finishedAt, t.reason, t.exit, t.length, t.result)
+  local flags = (t.extra and 1 or 0) + (t.kids and 2 or 0) + (t.parked and 4 or 0) + (t.started and 8 or 0)
+    + (t.reason and 16 or 0) + (t.exit and 32 or 0) + (t.length and (t.result and 64 or 128) or 0)
+  local queue, worker, reason = t.queue, t.worker or '', string.sub(t.reason or '', 1, 65535)
+  if is_end(t.status) then
+    return pack(ENDED, t.status, flags, t.epoch, t.retry, t.crashes, t.priority, t.seq, t.startedAt or 0, #queue, queue, #worker,
+      worker, #reason, reason, t.finishedAt or 0, t.exit or 0, t.length or 0) .. (t.result or '')
+  end
+  return pack(LIVE, t.status, flags, t.epoch, t.retry, t.crashes, t.priority, t.seq, t.startedAt or 0, #queue, queue, #worker,
+    worker, #reason, reason)
 end
 
-local function decode(id, text)
-  local t = { id = id }
-  local fine
-  fine, t.status, t.extra, t.kids, t.parked, t.started, t.epoch, t.retry, t.crashes, t.priority, t.seq, t.queue, t.worker,
-    t.startedAt, t.finishedAt, t.reason, t.exit, t.length, t.result = pcall(cmsgpack.unpack, text)
-  if fine and type(t.seq) == 'number' and type(t.queue) == 'string' and type(t.priority) == 'number' then return t end
+-- The task that has this state; nil if it is none that we wrote.
+local function decode(id, state)
+  local fine, status, flags, epoch, retry, crashes, priority, seq, started, queue, worker, reason, place =
+    pcall(unpack_text, LIVE, state)
+  if not fine or not of_status[status] then return nil end
+  local finished, exit, length, result
+  if is_end(status) then
+    fine, finished, exit, length, place = pcall(unpack_text, '>I6i4I4', state, place)
+    if not fine then return nil end
+    if flags % 128 >= 64 then result = string.sub(state, place) end
+  end
+  return {
+    id = id, status = status, extra = flags % 2 == 1, kids = flags % 4 >= 2, parked = flags % 8 >= 4, started = flags % 16 >= 8,
+    epoch = epoch, retry = retry, crashes = crashes, priority = priority, seq = seq, queue = queue,
+    worker = worker ~= '' and worker or nil, startedAt = started > 0 and started or nil, finishedAt = finished,
+    reason = flags % 32 >= 16 and reason or nil, exit = flags % 64 >= 32 and exit or nil,
+    length = flags >= 64 and length or nil, result = result,
+  }
+end
+
+local function new_task(id, seq, queue, priority, status)
+  return {
+    id = id, status = status, extra = false, kids = false, parked = false, started = false, epoch = 0, retry = 0, crashes = 0,
+    priority = priority, seq = seq, queue = queue,
+  }
 end
 
 -- A task that has no state yet.
 local function fresh(id, fixed)
   local seq, priority, queue = string.match(fixed, '^(%d+) (%d+) (%S+) ')
-  if not seq then return nil end
-  return {
-    id = id, status = 'p', extra = false, kids = false, parked = false, started = false, epoch = 0, retry = 0, crashes = 0,
-    priority = tonumber(priority), seq = tonumber(seq), queue = queue,
-  }
+  return seq and new_task(id, tonumber(seq), queue, tonumber(priority), 'p')
 end
 
 -- What somebody else wrote there is left alone and counted; nothing stops for its sake.
@@ -177,7 +247,7 @@ end
 local function load(id)
   local t = tasks[id]
   if t ~= nil then return t end
-  local state = call('HGET', STATE, id)
+  local state = raw[id] or call('HGET', STATE, id)
   if state then
     t = decode(id, state)
   else
@@ -191,14 +261,6 @@ local function load(id)
   if not t then return quarantine(id) end
   tasks[id] = t
   return t
-end
-
-local function is_end(status)
-  return status == 'c' or status == 'f' or status == 'x'
-end
-
-local function text(number)
-  return string.format('%.0f', number)
 end
 
 local function x_key(t)
@@ -253,10 +315,32 @@ end
 local pages = {}
 
 local function id_of(seq)
-  local page = math.floor(seq / PAGE)
-  if not pages[page] then pages[page] = call('LRANGE', P .. 'ids:' .. page, 0, -1) end
-  local id = pages[page][seq % PAGE + 1]
+  local place = seq % PAGE
+  local page = (seq - place) / PAGE
+  local ids = pages[page]
+  if not ids then
+    ids = call('LRANGE', P .. 'ids:' .. text(page), 0, -1)
+    pages[page] = ids
+  end
+  local id = ids[place + 1]
   return id ~= '' and id or nil
+end
+
+local ended_lists = {}
+
+-- Remembers an end in the order in which tasks ended.
+local function note_end(status, queue, seq)
+  local lists = ended_lists[status]
+  if not lists then
+    lists = {}
+    ended_lists[status] = lists
+  end
+  local list = lists[queue]
+  if not list then
+    list = P .. 'ended:' .. status .. ':' .. queue
+    lists[queue] = list
+  end
+  collect(appended, list, format('%d %d', seq, now))
 end
 
 local function flush_lists()
@@ -264,30 +348,11 @@ local function flush_lists()
   appended = {}
 end
 
-local function flush()
-  local states = {}
-  for _, t in ipairs(dirty) do
-    if t.dirty then
-      t.dirty = nil
-      states[#states + 1] = t.id
-      states[#states + 1] = encode(t)
-    end
-  end
-  dirty = {}
-  many('HSET', STATE, states)
-  for worker, ids in pairs(released) do many('SREM', P .. 'leases:' .. worker, ids) end
-  for worker, ids in pairs(leased) do many('SADD', P .. 'leases:' .. worker, ids) end
-  released, leased = {}, {}
-  flush_lists()
-  for key, m in pairs(marks) do
-    close_run(m)
-    many('BITFIELD', key, m)
-  end
-  marks = {}
+local function flush_counts()
   for queue, statuses in pairs(depth) do
     for status, priorities in pairs(statuses) do
       for priority, by in pairs(priorities) do
-        local field = queue .. ' ' .. status .. ' ' .. priority
+        local field = queue .. ' ' .. status .. ' ' .. text(priority)
         if by ~= 0 and call('HINCRBY', P .. 'depth', field, by) == 0 then call('HDEL', P .. 'depth', field) end
       end
     end
@@ -295,6 +360,37 @@ local function flush()
   depth = {}
   if bytes ~= 0 then call('HINCRBY', FACT, 'bytes', bytes) end
   bytes = 0
+end
+
+local function flush()
+  for _, t in ipairs(dirty) do
+    if t.dirty then
+      t.dirty = nil
+      write(t.id, encode(t))
+    end
+  end
+  dirty = {}
+  local states, n = {}, 0
+  for _, id in ipairs(changed) do
+    if raw[id] then
+      states[n + 1], states[n + 2] = id, raw[id]
+      n = n + 2
+    end
+  end
+  changed = {}
+  many('HSET', STATE, states)
+  for worker, ids in pairs(released) do many('SREM', P .. 'leases:' .. worker, ids) end
+  for worker, ids in pairs(leased) do many('SADD', P .. 'leases:' .. worker, ids) end
+  released, leased = {}, {}
+  flush_lists()
+  for bitmap, chunks in pairs(marks) do
+    for chunk, m in pairs(chunks) do
+      close_run(m)
+      many('BITFIELD', bitmap .. text(chunk), m)
+    end
+  end
+  marks = {}
+  flush_counts()
   local any = false
   for queue in pairs(rung) do
     call('ZADD', P .. 'wake:' .. queue, 0, '')

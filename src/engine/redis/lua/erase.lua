@@ -40,10 +40,10 @@ local function erase(t)
   call('HDEL', TASK, id)
   call('HDEL', STATE, id)
   count(t, t.status, -1)
-  mark(P .. 'is:' .. t.status .. ':', t.seq, 0)
+  mark(of_status[t.status], t.seq, 0)
   mark(P .. 'of:' .. t.queue .. ':', t.seq, 0)
-  local page = math.floor(t.seq / PAGE)
-  local list = P .. 'ids:' .. page
+  local page = floor(t.seq / PAGE)
+  local list = P .. 'ids:' .. text(page)
   call('LSET', list, t.seq % PAGE, '')
   pages[page] = nil
   -- A page that is full and has lost all its tasks is of no more use.
@@ -54,6 +54,6 @@ local function erase(t)
     if empty then call('DEL', list) end
   end
   t.dirty = nil
-  tasks[id] = false
+  tasks[id], raw[id] = false, false
   return kept
 end

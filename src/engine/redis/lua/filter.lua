@@ -114,10 +114,10 @@ local function walk(filter, from, ascending, budget, found)
   while chunk >= low and chunk <= last_chunk do
     local maps = {}
     for status in string.gmatch(filter.states, '.') do
-      local map = call('GET', P .. 'is:' .. status .. ':' .. chunk)
+      local map = call('GET', of_status[status] .. text(chunk))
       if map then maps[#maps + 1] = { map, not ascending and string.reverse(map) } end
     end
-    local own = filter.queue and call('GET', P .. 'of:' .. filter.queue .. ':' .. chunk)
+    local own = filter.queue and call('GET', P .. 'of:' .. filter.queue .. ':' .. text(chunk))
     local own_reversed = own and not ascending and string.reverse(own)
     local bit_at = at_seq - chunk * CHUNK
     if #maps == 0 or (filter.queue and not own) then bit_at = nil end

@@ -16,12 +16,7 @@ local function tell_claim(claims, t, fixed)
 end
 
 local function lease_to(t, worker, started)
-  local ids = leased[worker]
-  if not ids then
-    ids = {}
-    leased[worker] = ids
-  end
-  ids[#ids + 1] = t.id
+  collect(leased, worker, t.id)
   t.epoch = t.epoch + 1
   t.worker, t.started, t.startedAt, t.reason = worker, started, now, nil
   if t.extra then
@@ -33,104 +28,112 @@ local function lease_to(t, worker, started)
 end
 
 -- What a claim may still take.
-local demand = { claims = {}, taken = 0, bytes = 0 }
+local demand = { claims = {}, n = 0, taken = 0, bytes = 0 }
 
--- The longest body seen, for a guess of how many can be fetched at once.
-local longest = 1024
-
--- Fetches what is needed of the tasks in `entries` (each { seq, id }) from i to j.
-local function fetch(entries, i, j)
-  local ids, unknown = {}, {}
-  for k = i, j do
-    local id = entries[k].id
-    ids[#ids + 1] = id
-    if tasks[id] == nil then unknown[#unknown + 1] = id end
-  end
-  local records = call('HMGET', TASK, unpack(ids))
-  for k = i, j do
-    entries[k].fixed = records[k - i + 1]
-    if entries[k].fixed and #entries[k].fixed > longest then longest = #entries[k].fixed end
-  end
-  if #unknown == 0 then return end
-  local states = call('HMGET', STATE, unpack(unknown))
-  for k, state in ipairs(states) do
-    if state then tasks[unknown[k]] = decode(unknown[k], state) or quarantine(unknown[k]) end
-  end
+-- The first run of a task of which there is no more to know: most of them, so without the detours.
+local function lease_plain(id, fixed, seq, queue, priority)
+  local worker, started = demand.worker, demand.taken < demand.starting
+  write(id, pack(LIVE, 'r', started and 8 or 0, 1, 0, 0, priority, seq, now, #queue, queue, #worker, worker, 0, ''))
+  collect(leased, worker, id)
+  shift_at(queue, priority, seq, 'p', 'r')
+  local claims, n = demand.claims, demand.n
+  claims[n + 1], claims[n + 2], claims[n + 3], claims[n + 4] = id, fixed, 1, priority
+  claims[n + 5], claims[n + 6], claims[n + 7] = 0, 0, 0
+  demand.n = n + 7
 end
 
--- The first `n` entries of a level in push order, from the two places where they are.
+-- The longest record seen, for a guess of how many can be fetched at once.
+local longest = 1024
+
+-- The first `n` SEQs of a level in push order, from the two places where they are, and which of them come from `fifo`.
 local function front_of(fifo, back, n)
   local pushed, returned = call('LRANGE', fifo, 0, n - 1), call('ZRANGE', back, 0, n - 1)
-  local entries, i, j = {}, 1, 1
-  while #entries < n and (pushed[i] or returned[j]) do
+  local seqs, from_fifo = {}, {}
+  if #returned == 0 then
+    for i, seq in ipairs(pushed) do seqs[i], from_fifo[i] = tonumber(seq), true end
+    return seqs, from_fifo
+  end
+  local i, j = 1, 1
+  for k = 1, math.min(n, #pushed + #returned) do
     local a, b = tonumber(pushed[i]), tonumber(returned[j])
-    if a and (not b or a <= b) then
-      entries[#entries + 1] = { seq = a, pushed = true }
+    from_fifo[k] = a ~= nil and (b == nil or a <= b)
+    if from_fifo[k] then
+      seqs[k] = a
       i = i + 1
     else
-      entries[#entries + 1] = { seq = b }
+      seqs[k] = b
       j = j + 1
     end
   end
-  return entries
+  return seqs, from_fifo
+end
+
+-- Leases one task if it still is what its place among the ready says. Returns false if there is no room for its bytes.
+local function lease_one(id, fixed, seq, queue, priority)
+  local is_plain = tasks[id] == nil and not raw[id]
+  local t = not is_plain and load(id)
+  if not is_plain and not (t and t.seq == seq and t.status == 'p' and not t.parked and t.priority == priority) then return true end
+  local size = #fixed - (string.find(fixed, '\n', 1, true) or 0)
+  if demand.taken > 0 and demand.bytes + size > demand.limit_bytes then return false end
+  demand.bytes = demand.bytes + size
+  if is_plain then
+    lease_plain(id, fixed, seq, queue, priority)
+  else
+    lease_to(t, demand.worker, demand.taken < demand.starting)
+    tell_claim(demand.claims, t, fixed)
+    demand.n = demand.n + 7
+  end
+  demand.taken = demand.taken + 1
+  return true
+end
+
+-- Leases the tasks at some places of a level. Returns how many places were passed, with or without a lease.
+local function lease_front(seqs, queue, priority)
+  local i = 1
+  while i <= #seqs do
+    local room = floor((demand.limit_bytes - demand.bytes) / longest) + 1
+    local last = math.min(#seqs, i - 1 + math.max(1, math.min(200, room, 4 * i)))
+    local ids = {}
+    for k = i, last do ids[k - i + 1] = id_of(seqs[k]) or '' end
+    local records, states = call('HMGET', TASK, unpack(ids)), call('HMGET', STATE, unpack(ids))
+    for k = i, last do
+      local id, fixed, state = ids[k - i + 1], records[k - i + 1], states[k - i + 1]
+      if fixed then
+        if #fixed > longest then longest = #fixed end
+        if raw[id] == nil and state then raw[id] = state end
+        if not lease_one(id, fixed, seqs[k], queue, priority) then
+          demand.met = true
+          return k - 1
+        end
+      end
+    end
+    i = last + 1
+  end
+  return #seqs
 end
 
 -- Leases from one level of a queue, no more than there is room for. Returns the room that is left.
 local function lease_level(queue, priority, room)
-  local fifo, back = P .. 'fifo:' .. priority .. ':' .. queue, P .. 'back:' .. priority .. ':' .. queue
-  local passed = 0
-  while room > 0 do
-    local entries = front_of(fifo, back, math.min(room, 200))
-    if #entries == 0 then
-      call('ZREM', P .. 'ready', priority .. ' ' .. queue)
-      return room
-    end
-    for _, entry in ipairs(entries) do entry.id = id_of(entry.seq) or '' end
-    local i, met = 1, false
-    local gone, taken_back = 0, {}
-    while i <= #entries and not met do
-      local portion = math.max(1, math.min(200, math.floor((demand.limit_bytes - demand.bytes) / longest) + 1, 4 * i))
-      local j = math.min(#entries, i + portion - 1)
-      fetch(entries, i, j)
-      while i <= j do
-        local entry = entries[i]
-        local t = tasks[entry.id]
-        if t == nil and entry.fixed then
-          t = fresh(entry.id, entry.fixed) or quarantine(entry.id)
-          tasks[entry.id] = t
-        end
-        local counts = t and entry.fixed and t.seq == entry.seq and t.status == 'p' and not t.parked and t.priority == priority
-        if counts then
-          local size = #entry.fixed - (string.find(entry.fixed, '\n', 1, true) or 0)
-          if demand.taken > 0 and demand.bytes + size > demand.limit_bytes then
-            met = true
-            break
-          end
-          demand.bytes = demand.bytes + size
-          lease_to(t, demand.worker, demand.taken < demand.starting)
-          demand.taken = demand.taken + 1
-          tell_claim(demand.claims, t, entry.fixed)
-          room = room - 1
-        else
-          passed = passed + 1
-        end
-        if entry.pushed then gone = gone + 1 else taken_back[#taken_back + 1] = entry.seq end
-        i = i + 1
-      end
+  local level = text(priority) .. ':' .. queue
+  local fifo, back = P .. 'fifo:' .. level, P .. 'back:' .. level
+  local in_vain = 0
+  while room > 0 and not demand.met and in_vain < 2000 do
+    local seqs, from_fifo = front_of(fifo, back, math.min(room, 200))
+    if #seqs == 0 then break end
+    local before = demand.taken
+    local passed = lease_front(seqs, queue, priority)
+    local gone, returned = 0, {}
+    for k = 1, passed do
+      if from_fifo[k] then gone = gone + 1 else returned[#returned + 1] = seqs[k] end
     end
     if gone > 0 then call('LPOP', fifo, gone) end
-    many('ZREM', back, taken_back)
-    if met then
-      demand.met = true
-      return room
-    end
-    -- Many are left over from a purge: the others get their turn first.
-    if passed >= 2000 then
-      demand.unfinished = true
-      return room
-    end
+    many('ZREM', back, returned)
+    room = room - (demand.taken - before)
+    in_vain = in_vain + passed - (demand.taken - before)
   end
-  if call('EXISTS', fifo, back) == 0 then call('ZREM', P .. 'ready', priority .. ' ' .. queue) end
+  -- Many are left over from a purge: the others get their turn first.
+  if in_vain >= 2000 then demand.unfinished = true end
+  if call('EXISTS', fifo, back) == 0 then call('ZREM', P .. 'ready', text(priority) .. ' ' .. queue) end
   return room
 end
 
@@ -149,8 +152,8 @@ end
 
 -- The push order of the first entry of a level.
 local function head_of(queue, priority)
-  local first = front_of(P .. 'fifo:' .. priority .. ':' .. queue, P .. 'back:' .. priority .. ':' .. queue, 1)[1]
-  return first and first.seq or math.huge
+  local level = priority .. ':' .. queue
+  return front_of(P .. 'fifo:' .. level, P .. 'back:' .. level, 1)[1] or math.huge
 end
 
 -- From all queues: by level, of one level the queue whose head is oldest first.

@@ -16,12 +16,7 @@ end
 
 local function release(t)
   if not t.worker then return end
-  local ids = released[t.worker]
-  if not ids then
-    ids = {}
-    released[t.worker] = ids
-  end
-  ids[#ids + 1] = t.id
+  collect(released, t.worker, t.id)
   t.worker, t.started = nil, false
 end
 
@@ -158,7 +153,7 @@ local function finish(t, to)
   t.parked = false
   t.finishedAt = now
   shift(t, to)
-  append(P .. 'ended:' .. to .. ':' .. t.queue, text(t.seq) .. ' ' .. text(now))
+  note_end(to, t.queue, t.seq)
   if x and x.sk then leave_serial(x.sk, t) end
   if t.kids then start_cascade(t, to == 'c' and 'c' or 'n') end
 end

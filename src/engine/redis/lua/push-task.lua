@@ -12,14 +12,13 @@ local function register(records, n)
   many('HSET', TASK, stored)
   local i = 1
   while i <= n do
-    local page = math.floor((first + i - 1) / PAGE)
+    local page = floor((first + i - 1) / PAGE)
     local ids = {}
-    while i <= n and math.floor((first + i - 1) / PAGE) == page do
-      ids[#ids + 1] = records[2 * i - 1]
-      i = i + 1
-    end
-    call('RPUSH', P .. 'ids:' .. page, unpack(ids))
+    local last = math.min(n, (page + 1) * PAGE - first)
+    for k = i, last do ids[k - i + 1] = records[2 * k - 1] end
+    call('RPUSH', P .. 'ids:' .. text(page), unpack(ids))
     pages[page] = nil
+    i = last + 1
   end
   return first
 end
@@ -27,13 +26,14 @@ end
 -- Puts the SEQs from `first` on, all of one queue and priority, at the end of what is ready there.
 local function enqueue(queue, priority, first, n)
   local fifo = P .. 'fifo:' .. priority .. ':' .. queue
+  local of_queue = P .. 'of:' .. queue .. ':'
   for seq = first, first + n - 1 do
-    append(fifo, seq)
-    mark(P .. 'of:' .. queue .. ':', seq, 1)
-    mark(P .. 'is:p:', seq, 1)
+    append(fifo, text(seq))
+    mark(of_queue, seq, 1)
+    mark(of_status.p, seq, 1)
   end
   call('ZADD', P .. 'ready', priority, priority .. ' ' .. queue)
-  count({ queue = queue, priority = tonumber(priority) }, 'p', n)
+  count_at(queue, 'p', tonumber(priority), n)
   ring(queue)
 end
 
@@ -97,15 +97,12 @@ local function push_task(id, queue, priority, record, fields)
   local status = parents.hopeless and 'x' or blockers > 0 and 'b' or run and run > now and 's' or 'p'
 
   local seq = register({ id, record }, 1)
-  local t = {
-    id = id, status = status, extra = false, kids = false, parked = false, started = false, epoch = 0, retry = 0, crashes = 0,
-    priority = tonumber(priority), seq = seq, queue = queue,
-  }
+  local t = new_task(id, seq, queue, tonumber(priority), status)
   tasks[id] = t
   save(t)
   count(t, status, 1)
   mark(P .. 'of:' .. queue .. ':', seq, 1)
-  mark(P .. 'is:' .. status .. ':', seq, 1)
+  mark(of_status[status], seq, 1)
   if run then set(t, 'run', run) end
   if exp then set(t, 'exp', exp) end
   if x.uk then
@@ -128,7 +125,7 @@ local function push_task(id, queue, priority, record, fields)
     put_due(t, run)
   elseif status == 'x' then
     t.reason, t.finishedAt = 'parent', now
-    append(P .. 'ended:x:' .. queue, text(seq) .. ' ' .. text(now))
+    note_end('x', queue, seq)
   elseif status == 'p' and x.sk and not is_front(x.sk, t) then
     t.parked = true
     call('ZADD', P .. 'parked:' .. x.sk, seq, id)
