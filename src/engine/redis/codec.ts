@@ -107,15 +107,20 @@ export function pushArgs(tasks: readonly TaskRecord[]): Arg[] {
   return args
 }
 
-/** The record of a task, and its push order. */
-function recordOf(id: TaskId, fixed: string, priority: number, x: ReadonlyMap<string, string>): TaskRecord {
+/** @param priority undefined: as it was pushed */
+function recordOf(
+  id: TaskId,
+  fixed: string,
+  priority: number | undefined,
+  x: ReadonlyMap<string, string>,
+): TaskRecord {
   const end = fixed.indexOf("\n")
-  const [, , queue = "", created = "", name = "", label = ""] = fixed.slice(0, end).split(" ")
+  const [, pushed, queue = "", created = "", name = "", label = ""] = fixed.slice(0, end).split(" ")
   const record = {
     id,
     queue,
     name: unescaped(name),
-    priority,
+    priority: priority ?? Number(pushed),
     createdAt: Number(created),
     body: fixed.slice(end + 1),
     ...(label !== "" && { label: unescaped(label.slice(1)) }),
@@ -136,22 +141,45 @@ const noFields: ReadonlyMap<string, string> = new Map()
 export function claimsOf(reply: Reply | undefined, worker: string, now: number): Claim[] {
   const flat = listOf(reply)
   const claims: Claim[] = []
-  for (let i = 0; i < flat.length; i += 7) {
+  for (let i = 0; i < flat.length; i += 3) {
     const id = textOf(flat[i])
-    const extra = flat[i + 6]
-    const x = extra === 0 ? noFields : fieldsOf(extra)
-    const tally = x.get("ty")
-    claims.push({
-      lease: { id, epoch: flat[i + 2] as number, worker },
-      record: recordOf(id, textOf(flat[i + 1]), flat[i + 3] as number, x),
-      retryCount: flat[i + 4] as number,
-      crashes: flat[i + 5] as number,
-      postponements: Number(x.get("pp") ?? 0),
-      startedAt: now,
-      ...(tally !== undefined && { tally }),
-    })
+    const fixed = textOf(flat[i + 1])
+    const more = flat[i + 2]
+    claims.push(
+      more === 0 ? firstClaim(id, fixed, worker, now) : laterClaim(id, fixed, listOf(more), worker, now),
+    )
   }
   return claims
+}
+
+/** Of a task of which there is no more to know than its record. */
+const firstClaim = (id: TaskId, fixed: string, worker: string, now: number): Claim => ({
+  lease: { id, epoch: 1, worker },
+  record: recordOf(id, fixed, undefined, noFields),
+  retryCount: 0,
+  crashes: 0,
+  postponements: 0,
+  startedAt: now,
+})
+
+function laterClaim(
+  id: TaskId,
+  fixed: string,
+  [epoch, priority, retries, crashes, fields]: readonly Reply[],
+  worker: string,
+  now: number,
+): Claim {
+  const x = fieldsOf(fields)
+  const tally = x.get("ty")
+  return {
+    lease: { id, epoch: numberOf(epoch), worker },
+    record: recordOf(id, fixed, numberOf(priority), x),
+    retryCount: numberOf(retries),
+    crashes: numberOf(crashes),
+    postponements: Number(x.get("pp") ?? 0),
+    startedAt: now,
+    ...(tally !== undefined && { tally }),
+  }
 }
 
 /** A task as tell_task tells it. */
@@ -237,22 +265,51 @@ function stateOf(parts: readonly Reply[], x: ReadonlyMap<string, string>, edges:
 
 // ── outcomes ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** One settlement as settle.lua reads it. */
-export function settlementArgs(
-  args: Arg[],
-  { outcome, output }: { readonly outcome: Outcome; readonly output?: readonly Output[] },
-  worker: string,
-): void {
-  const { lease, spawn } = outcome
-  args.push(lease.id, lease.epoch, lease.worker === worker ? "" : lease.worker)
-  if (!output && !spawn && outcome.to === "completed" && isBare(outcome)) {
-    args.push("C", bytesOf(outcome.result.data))
-    return
+type Settlement = { readonly outcome: Outcome; readonly output?: readonly Output[] }
+
+/** Settlements as settle.lua reads them: neighbours that are completed without more to say go together. */
+export function settlementArgs(args: Arg[], settlements: readonly Settlement[], worker: string): void {
+  const count = args.push(0) - 1
+  let groups = 0
+  for (let i = 0; i < settlements.length; groups++) {
+    const result = bareResult(settlements[i]!, worker)
+    if (result === undefined) {
+      args.push("+", ...oneSettlementArgs(settlements[i]!, worker))
+      i++
+      continue
+    }
+    const size = args.push("=", 0) - 1
+    let n = 0
+    for (let data: typeof result | undefined = result; data !== undefined; n++) {
+      const { lease } = settlements[i]!.outcome
+      args.push(lease.id, lease.epoch, data)
+      i++
+      data = i < settlements.length ? bareResult(settlements[i]!, worker) : undefined
+    }
+    args[size] = n
   }
-  args.push(...outcomeArgs(outcome), output?.length ?? 0)
-  for (const piece of output ?? []) args.push(...outputArgs(piece))
-  args.push(spawn?.length ?? 0)
-  for (const task of spawn ?? []) args.push(...taskArgs(task))
+  args[count] = groups
+}
+
+/** The result of a settlement that says nothing else. */
+function bareResult({ outcome, output }: Settlement, worker: string): string | Buffer | undefined {
+  if (output || outcome.to !== "completed" || outcome.spawn || outcome.lease.worker !== worker)
+    return undefined
+  return isBare(outcome) ? bytesOf(outcome.result.data) : undefined
+}
+
+function oneSettlementArgs({ outcome, output = [] }: Settlement, worker: string): Arg[] {
+  const { lease, spawn = [] } = outcome
+  return [
+    lease.id,
+    lease.epoch,
+    lease.worker === worker ? "" : lease.worker,
+    ...outcomeArgs(outcome),
+    output.length,
+    ...output.flatMap(outputArgs),
+    spawn.length,
+    ...spawn.flatMap(taskArgs),
+  ]
 }
 
 const isBare = ({ result, skipped }: Extract<Outcome, { to: "completed" }>): boolean =>

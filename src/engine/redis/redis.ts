@@ -168,8 +168,8 @@ export class RedisEngine implements Engine {
   }
 
   async settle(worker: WorkerRef, settlements: readonly Settlement[], demand?: Demand): Promise<Settled> {
-    const args: Arg[] = [worker.id, worker.session, settlements.length]
-    for (const settlement of settlements) settlementArgs(args, settlement, worker.id)
+    const args: Arg[] = [worker.id, worker.session]
+    settlementArgs(args, settlements, worker.id)
     if (demand) {
       args.push(demand.queues.length)
       for (const { name, limit } of demand.queues) args.push(name, limit)

@@ -39,7 +39,7 @@
 --   beats        hash    id -> how often it has beaten
 --   worker:ID    hash    session, status, at (its last beat), name, info, drain; of a dead one, what it was doing (was)
 --                        and how often it had beaten (beats)
---   leases:ID    set     ids of the tasks leased to it
+--   leases:ID    set     SEQs of the tasks leased to it
 --   notices:ID   list    "EPOCH TASK" of cancelled runs that it is to kill
 --   dead         zset    id by its death
 --   audience     hash    id -> what it serves, JSON; alive  zset  id by its last beat
@@ -91,7 +91,7 @@ local changed = {} -- ids whose raw state is to be written
 local dirty = {} -- tasks that have changed
 local depth = {} -- queue -> status -> priority -> by how many more
 local marks = {} -- bitmap -> chunk -> BITFIELD operations
-local leased, released = {}, {} -- worker -> ids
+local leased, released = {}, {} -- worker -> SEQs
 local appended = {} -- list -> values
 local rung = {} -- queue -> true
 local bytes = 0
@@ -150,6 +150,24 @@ local function mark(bitmap, seq, value)
   end
 end
 
+-- The same for `n` neighbours.
+local function mark_run(bitmap, first, n, value)
+  while n > 0 do
+    local place = first % CHUNK
+    local part = math.min(n, CHUNK - place)
+    local chunk = (first - place) / CHUNK
+    mark(bitmap, first, value)
+    local m = marks[bitmap][chunk]
+    if m.start == place and m.length == 1 then
+      part = math.min(part, 32)
+      m.length = part
+    else
+      part = 1
+    end
+    first, n = first + part, n - part
+  end
+end
+
 -- The bitmap of a state, without its chunk.
 local of_status = {}
 for status in string.gmatch('prswbcfx', '.') do of_status[status] = P .. 'is:' .. status .. ':' end
@@ -172,18 +190,38 @@ local function count(t, status, by)
   count_at(t.queue, status, t.priority, by)
 end
 
--- Moves one from one state to another, in every index of states.
-local function shift_at(queue, priority, seq, from, to)
-  count_at(queue, from, priority, -1)
-  count_at(queue, to, priority, 1)
-  mark(of_status[from], seq, 0)
-  mark(of_status[to], seq, 1)
+-- Moves neighbours of one queue and priority from one state to another, in every index of states.
+local function shift_run(queue, priority, first, n, from, to)
+  count_at(queue, from, priority, -n)
+  count_at(queue, to, priority, n)
+  mark_run(of_status[from], first, n, 0)
+  mark_run(of_status[to], first, n, 1)
 end
 
 local function shift(t, to)
-  shift_at(t.queue, t.priority, t.seq, t.status, to)
+  count(t, t.status, -1)
+  count(t, to, 1)
+  mark(of_status[t.status], t.seq, 0)
+  mark(of_status[to], t.seq, 1)
   t.status = to
   save(t)
+end
+
+-- Collects neighbours that move alike, and moves them together.
+local run = { n = 0 }
+
+local function shift_collected()
+  if run.n > 0 then shift_run(run.queue, run.priority, run.first, run.n, run.from, run.to) end
+  run.n = 0
+end
+
+local function shift_soon(queue, priority, seq, from, to)
+  if run.n > 0 and seq == run.first + run.n and run.to == to and run.priority == priority and run.queue == queue then
+    run.n = run.n + 1
+    return
+  end
+  shift_collected()
+  run.queue, run.priority, run.first, run.n, run.from, run.to = queue, priority, seq, 1, from, to
 end
 
 -- A state: status, flags, epoch, retries, crashes, priority, SEQ, started, queue, worker, reason; of an ended task also when it
@@ -328,8 +366,10 @@ end
 
 local ended_lists = {}
 
+local now_text = text(now)
+
 -- Remembers an end in the order in which tasks ended.
-local function note_end(status, queue, seq)
+local function note_end(status, queue, seq_text)
   local lists = ended_lists[status]
   if not lists then
     lists = {}
@@ -340,7 +380,7 @@ local function note_end(status, queue, seq)
     list = P .. 'ended:' .. status .. ':' .. queue
     lists[queue] = list
   end
-  collect(appended, list, format('%d %d', seq, now))
+  collect(appended, list, seq_text .. ' ' .. now_text)
 end
 
 local function flush_lists()
@@ -363,6 +403,7 @@ local function flush_counts()
 end
 
 local function flush()
+  shift_collected()
   for _, t in ipairs(dirty) do
     if t.dirty then
       t.dirty = nil

@@ -7,16 +7,16 @@ local function standing_of(worker, session)
   return tonumber(session) < tonumber(known) and 'superseded' or 'live'
 end
 
--- A claim as it is told: id, record, epoch, priority, retries, crashes, the fields of x or 0.
+-- A claim as it is told: id, record, and 0 for the first run of a task of which there is no more to know, else: epoch, priority,
+-- retries, crashes, the fields of x.
 local function tell_claim(claims, t, fixed)
   local n = #claims
-  claims[n + 1], claims[n + 2], claims[n + 3], claims[n + 4] = t.id, fixed, t.epoch, t.priority
-  claims[n + 5], claims[n + 6] = t.retry, t.crashes
-  claims[n + 7] = t.extra and call('HGETALL', x_key(t)) or 0
+  claims[n + 1], claims[n + 2] = t.id, fixed
+  claims[n + 3] = { t.epoch, t.priority, t.retry, t.crashes, t.extra and call('HGETALL', x_key(t)) or {} }
 end
 
 local function lease_to(t, worker, started)
-  collect(leased, worker, t.id)
+  collect(leased, worker, text(t.seq))
   t.epoch = t.epoch + 1
   t.worker, t.started, t.startedAt, t.reason = worker, started, now, nil
   if t.extra then
@@ -28,44 +28,39 @@ local function lease_to(t, worker, started)
 end
 
 -- What a claim may still take.
-local demand = { claims = {}, n = 0, taken = 0, bytes = 0 }
+local demand = { claims = {}, taken = 0, bytes = 0 }
 
 -- The first run of a task of which there is no more to know: most of them, so without the detours.
 local function lease_plain(id, fixed, seq, queue, priority)
   local worker, started = demand.worker, demand.taken < demand.starting
   write(id, pack(LIVE, 'r', started and 8 or 0, 1, 0, 0, priority, seq, now, #queue, queue, #worker, worker, 0, ''))
-  collect(leased, worker, id)
-  shift_at(queue, priority, seq, 'p', 'r')
-  local claims, n = demand.claims, demand.n
-  claims[n + 1], claims[n + 2], claims[n + 3], claims[n + 4] = id, fixed, 1, priority
-  claims[n + 5], claims[n + 6], claims[n + 7] = 0, 0, 0
-  demand.n = n + 7
+  collect(leased, worker, text(seq))
+  shift_soon(queue, priority, seq, 'p', 'r')
+  local claims = demand.claims
+  local n = #claims
+  claims[n + 1], claims[n + 2], claims[n + 3] = id, fixed, 0
 end
 
 -- The longest record seen, for a guess of how many can be fetched at once.
 local longest = 1024
 
--- The first `n` SEQs of a level in push order, from the two places where they are, and which of them come from `fifo`.
+-- The first `n` SEQs of a level in push order, from the two places where they are; and for those that are in `back`, the member.
 local function front_of(fifo, back, n)
   local pushed, returned = call('LRANGE', fifo, 0, n - 1), call('ZRANGE', back, 0, n - 1)
-  local seqs, from_fifo = {}, {}
-  if #returned == 0 then
-    for i, seq in ipairs(pushed) do seqs[i], from_fifo[i] = tonumber(seq), true end
-    return seqs, from_fifo
-  end
+  local seqs, members = {}, {}
   local i, j = 1, 1
   for k = 1, math.min(n, #pushed + #returned) do
-    local a, b = tonumber(pushed[i]), tonumber(returned[j])
-    from_fifo[k] = a ~= nil and (b == nil or a <= b)
-    if from_fifo[k] then
+    -- What is no number names no task, and is passed over.
+    local a, b = pushed[i] and (tonumber(pushed[i]) or -1), returned[j] and (tonumber(returned[j]) or -1)
+    if a and (not b or a <= b) then
       seqs[k] = a
       i = i + 1
     else
-      seqs[k] = b
+      seqs[k], members[k] = b, returned[j]
       j = j + 1
     end
   end
-  return seqs, from_fifo
+  return seqs, members
 end
 
 -- Leases one task if it still is what its place among the ready says. Returns false if there is no room for its bytes.
@@ -81,7 +76,6 @@ local function lease_one(id, fixed, seq, queue, priority)
   else
     lease_to(t, demand.worker, demand.taken < demand.starting)
     tell_claim(demand.claims, t, fixed)
-    demand.n = demand.n + 7
   end
   demand.taken = demand.taken + 1
   return true
@@ -118,13 +112,13 @@ local function lease_level(queue, priority, room)
   local fifo, back = P .. 'fifo:' .. level, P .. 'back:' .. level
   local in_vain = 0
   while room > 0 and not demand.met and in_vain < 2000 do
-    local seqs, from_fifo = front_of(fifo, back, math.min(room, 200))
+    local seqs, members = front_of(fifo, back, math.min(room, 200))
     if #seqs == 0 then break end
     local before = demand.taken
     local passed = lease_front(seqs, queue, priority)
     local gone, returned = 0, {}
     for k = 1, passed do
-      if from_fifo[k] then gone = gone + 1 else returned[#returned + 1] = seqs[k] end
+      if members[k] then returned[#returned + 1] = members[k] else gone = gone + 1 end
     end
     if gone > 0 then call('LPOP', fifo, gone) end
     many('ZREM', back, returned)

@@ -16,7 +16,7 @@ end
 
 local function release(t)
   if not t.worker then return end
-  collect(released, t.worker, t.id)
+  collect(released, t.worker, text(t.seq))
   t.worker, t.started = nil, false
 end
 
@@ -153,7 +153,7 @@ local function finish(t, to)
   t.parked = false
   t.finishedAt = now
   shift(t, to)
-  note_end(to, t.queue, t.seq)
+  note_end(to, t.queue, text(t.seq))
   if x and x.sk then leave_serial(x.sk, t) end
   if t.kids then start_cascade(t, to == 'c' and 'c' or 'n') end
 end
@@ -273,11 +273,18 @@ end
 local function in_order(ids)
   local found = {}
   for _, id in ipairs(ids) do
-    local t = load(id)
+    local t = id and load(id)
     if t then found[#found + 1] = t end
   end
   table.sort(found, by_seq)
   return found
+end
+
+-- The same of SEQs.
+local function in_order_of(seqs)
+  local ids = {}
+  for i, seq in ipairs(seqs) do ids[i] = id_of(tonumber(seq) or -1) or false end
+  return in_order(ids)
 end
 
 -- Brings forward up to `limit` tasks that are due. Returns whether there may be more.

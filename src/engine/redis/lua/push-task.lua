@@ -26,12 +26,9 @@ end
 -- Puts the SEQs from `first` on, all of one queue and priority, at the end of what is ready there.
 local function enqueue(queue, priority, first, n)
   local fifo = P .. 'fifo:' .. priority .. ':' .. queue
-  local of_queue = P .. 'of:' .. queue .. ':'
-  for seq = first, first + n - 1 do
-    append(fifo, text(seq))
-    mark(of_queue, seq, 1)
-    mark(of_status.p, seq, 1)
-  end
+  for seq = first, first + n - 1 do append(fifo, text(seq)) end
+  mark_run(P .. 'of:' .. queue .. ':', first, n, 1)
+  mark_run(of_status.p, first, n, 1)
   call('ZADD', P .. 'ready', priority, priority .. ' ' .. queue)
   count_at(queue, 'p', tonumber(priority), n)
   ring(queue)
@@ -125,7 +122,7 @@ local function push_task(id, queue, priority, record, fields)
     put_due(t, run)
   elseif status == 'x' then
     t.reason, t.finishedAt = 'parent', now
-    note_end('x', queue, seq)
+    note_end('x', queue, text(seq))
   elseif status == 'p' and x.sk and not is_front(x.sk, t) then
     t.parked = true
     call('ZADD', P .. 'parked:' .. x.sk, seq, id)

@@ -1,8 +1,9 @@
 -- Applies outcomes, each fenced by its lease; then claims.
 --
 -- KEYS[1] -> the prefix
--- ARGV    -> worker, session, how many settlements; each settlement: id, epoch, worker ("" for the same), verb, and by verb
---              "C"  data: completed, and there is no more to say; the next settlement follows at once
+-- ARGV    -> worker, session, how many groups of settlements; each group:
+--            "=" how many, for each: id, epoch, result: all completed by this worker, and there is no more to say of them; or
+--            "+" one settlement: id, epoch, worker ("" for the same), verb, and by verb
 --              "c"  data, exit code or "", full length or "", "" or "=" and why it was skipped
 --              "r"  instant, failure, its kind       "p"  instant, reason, "" or "=" and the tally
 --              "w"  event, "" or "=" and the key, instant or "", memo
@@ -13,7 +14,7 @@
 --            then how many tasks it spawns, each as push_next reads it.
 --            Then how many queues are claimed from, or "" for no claim; for each: name, limit; then in all: limit, how many
 --            start at once, bytes.
--- Returns    standing, now, wakeIn or -1, numbers of the settlements that were lost, claims (seven values each, see
+-- Returns    standing, now, wakeIn or -1, numbers of the settlements that were lost, claims (three values each, see
 --            tell_claim), the asked queues in whose inbox a document waits
 
 local worker, session = arg(), arg()
@@ -140,12 +141,11 @@ local apply = {
 }
 
 -- How many arguments each verb has, to pass over those of a lost settlement.
-local lengths = { C = 1, c = 4, r = 3, p = 3, w = 4, b = 0, k = 1, f = 2, x = 1 }
+local lengths = { c = 4, r = 3, p = 3, w = 4, b = 0, k = 1, f = 2, x = 1 }
 
 local function skip(verb)
   local n = verb == 'a' and tonumber(arg()) or lengths[verb]
   at = at + n
-  if verb == 'C' then return end
   local pieces = tonumber(arg())
   at = at + 5 * pieces
   for _ = 1, tonumber(arg()) do
@@ -155,38 +155,59 @@ local function skip(verb)
   end
 end
 
+local function is_held(t, epoch, holder)
+  return t and t.status == 'r' and t.epoch == epoch and t.worker == holder
+end
+
 -- The common end: nobody depends on the task, and it has nothing to let go. Returns whether it was applied; if not, the long way
 -- finds out why.
-local function complete_plain(id, epoch, holder, data)
+local function complete_plain(id, epoch, data)
   local state = raw[id]
   if not state or tasks[id] or #data > INLINE then return false end
-  local fine, status, flags, present, retries, crashes, priority, seq, started, queue, its =
-    pcall(unpack_text, LIVE, state)
-  if not fine or status ~= 'r' or present ~= epoch or its ~= holder or flags % 4 ~= 0 then return false end
+  local fine, status, flags, present, retries, crashes, priority, seq, started, queue, its = pcall(unpack_text, LIVE, state)
+  if not fine or status ~= 'r' or present ~= epoch or its ~= worker or flags % 4 ~= 0 then return false end
   write(id, pack(ENDED, 'c', 64, epoch, retries, crashes, priority, seq, started, #queue, queue, 0, '', 0, '', now, 0, #data) .. data)
+  local seq_text = text(seq)
+  collect(released, worker, seq_text)
+  note_end('c', queue, seq_text)
+  shift_soon(queue, priority, seq, 'r', 'c')
   bytes = bytes + #data
-  collect(released, holder, id)
-  shift_at(queue, priority, seq, 'r', 'c')
-  note_end('c', queue, seq)
   return true
+end
+
+-- The states of the next `n` that are completed, in one command.
+local function fetch_states(n)
+  for i = 0, n - 1, 1000 do
+    local ids = {}
+    for k = i, math.min(i + 1000, n) - 1 do ids[k - i + 1] = ARGV[at + 3 * k + 1] end
+    for k, state in ipairs(call('HMGET', STATE, unpack(ids))) do
+      if state and raw[ids[k]] == nil then raw[ids[k]] = state end
+    end
+  end
+end
+
+local function complete_next(number)
+  local id, epoch, data = ARGV[at + 1], tonumber(ARGV[at + 2]), ARGV[at + 3]
+  at = at + 3
+  if complete_plain(id, epoch, data) then return end
+  shift_collected()
+  local t = load(id)
+  if not is_held(t, epoch, worker) then
+    lost[#lost + 1] = number
+    return
+  end
+  keep_result(t, data)
+  finish(t, 'c')
 end
 
 local function settle_next(number)
   local id, epoch, holder, verb = arg(), tonumber(arg()), arg(), arg()
   if holder == '' then holder = worker end
-  if verb == 'C' and standing == 'live' and complete_plain(id, epoch, holder, ARGV[at + 1]) then
-    at = at + 1
-    return
-  end
+  shift_collected()
   local t = standing == 'live' and load(id)
-  if not t or t.status ~= 'r' or t.epoch ~= epoch or t.worker ~= holder then
+  if not is_held(t, epoch, holder) then
     lost[#lost + 1] = number
     skip(verb)
-    return
-  end
-  if verb == 'C' then
-    keep_result(t, arg())
-    finish(t, 'c')
     return
   end
   -- What it wrote belongs to the run that ends here.
@@ -197,27 +218,23 @@ local function settle_next(number)
   if later then later() end
 end
 
--- The states of all of them in one command.
-local function preload(n)
-  local start, ids = at, {}
-  for _ = 1, n do
-    local id = arg()
-    at = at + 2
-    if tasks[id] == nil then ids[#ids + 1] = id end
-    skip(arg())
-  end
-  at = start
-  for i = 1, #ids, 1000 do
-    local states = call('HMGET', STATE, unpack(ids, i, math.min(i + 999, #ids)))
-    for k, state in ipairs(states) do
-      if state then raw[ids[i + k - 1]] = state end
+local settled = 0
+for _ = 1, tonumber(arg()) do
+  if arg() == '+' then
+    settled = settled + 1
+    settle_next(settled)
+  else
+    local n = tonumber(arg())
+    if standing == 'live' then
+      fetch_states(n)
+      for i = 1, n do complete_next(settled + i) end
+    else
+      for i = 1, n do lost[#lost + 1] = settled + i end
+      at = at + 3 * n
     end
+    settled = settled + n
   end
 end
-
-local settlements = tonumber(arg())
-if standing == 'live' then preload(settlements) end
-for number = 1, settlements do settle_next(number) end
 
 local queues = arg()
 -- Of a store that moves away nothing more is claimed; what runs may end.

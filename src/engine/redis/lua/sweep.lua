@@ -29,12 +29,12 @@ if standing_of(heir, session) == 'live' then
   for _, worker in ipairs(call('ZRANGE', P .. 'dead', 0, -1)) do
     if adopted >= limit then break end
     local stopping = call('HGET', worker_key(worker), 'was') == 'stopping'
-    local ids = call('SRANDMEMBER', P .. 'leases:' .. worker, limit - adopted)
+    local seqs = call('SRANDMEMBER', P .. 'leases:' .. worker, limit - adopted)
     local orphans = {}
-    for _, t in ipairs(in_order(ids)) do
+    for _, t in ipairs(in_order_of(seqs)) do
       if t.status == 'r' and t.worker == worker then orphans[#orphans + 1] = t end
     end
-    many('SREM', P .. 'leases:' .. worker, ids)
+    many('SREM', P .. 'leases:' .. worker, seqs)
     for _, t in ipairs(orphans) do
       ways[#ways + 1] = (t.started and 2 or 0) + (stopping and 1 or 0)
       local started, startedAt = t.started, t.startedAt

@@ -6,9 +6,9 @@ end
 
 -- Gives back every lease of the worker that `keeps` does not want kept.
 local function give_back(worker, keeps)
-  for _, t in ipairs(in_order(call('SMEMBERS', P .. 'leases:' .. worker))) do
+  for _, t in ipairs(in_order_of(call('SMEMBERS', P .. 'leases:' .. worker))) do
     if t.status ~= 'r' or t.worker ~= worker then
-      call('SREM', P .. 'leases:' .. worker, t.id)
+      call('SREM', P .. 'leases:' .. worker, t.seq)
     elseif not (keeps and keeps(t)) then
       become_pending(t)
     end
