@@ -20,6 +20,8 @@
 -- Finding tasks
 --   ids:N             list    the ids of SEQ 64N .. 64N+63; "" where it was removed
 --   is:STATUS:C       bitmap  which of SEQ 65536C .. have that status
+--   is:o:C            bitmap  which have had a state while they were pending: the others that are pending are plain, and their
+--                             state need not be asked for
 --   of:QUEUE:C        bitmap  which are in that queue
 --   depth             hash    "QUEUE STATUS PRIORITY" -> how many; "QUEUE unserved" -> how many
 --   ready             zset    "PRIORITY QUEUE" by PRIORITY: where something may be ready
@@ -121,8 +123,11 @@ local function append(list, value)
   collect(appended, list, value)
 end
 
-local widths = {}
-for length = 1, 32 do widths[length] = 'u' .. length end
+-- Spelt out: made anew in every call, they would cost it 50 µs.
+local widths = {
+  'u1', 'u2', 'u3', 'u4', 'u5', 'u6', 'u7', 'u8', 'u9', 'u10', 'u11', 'u12', 'u13', 'u14', 'u15', 'u16', 'u17', 'u18', 'u19', 'u20',
+  'u21', 'u22', 'u23', 'u24', 'u25', 'u26', 'u27', 'u28', 'u29', 'u30', 'u31', 'u32',
+}
 
 -- A run of neighbours is one operation.
 local function close_run(m)
@@ -171,6 +176,8 @@ end
 -- The bitmap of a state, without its chunk.
 local of_status = {}
 for status in string.gmatch('prswbcfx', '.') do of_status[status] = P .. 'is:' .. status .. ':' end
+
+local had_state = P .. 'is:o:'
 
 local function count_at(queue, status, priority, by)
   local q = depth[queue]
@@ -407,6 +414,7 @@ local function flush()
   for _, t in ipairs(dirty) do
     if t.dirty then
       t.dirty = nil
+      if t.status == 'p' then mark(had_state, t.seq, 1) end
       write(t.id, encode(t))
     end
   end

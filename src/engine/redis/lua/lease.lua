@@ -81,6 +81,33 @@ local function lease_one(id, fixed, seq, queue, priority)
   return true
 end
 
+-- Whether `n` bits in a row have one value.
+local function is_uniform(bitmap, first, n, value)
+  local place = first % CHUNK
+  local chunk = (first - place) / CHUNK
+  if place + n > CHUNK then return false end
+  local args, wanted = {}, {}
+  local i = 0
+  while i < n do
+    local width = math.min(32, n - i)
+    local k = #args
+    args[k + 1], args[k + 2], args[k + 3] = 'GET', widths[width], place + i
+    wanted[#wanted + 1] = value == 1 and 2 ^ width - 1 or 0
+    i = i + width
+  end
+  for k, bits in ipairs(call('BITFIELD', bitmap .. text(chunk), unpack(args))) do
+    if bits ~= wanted[k] then return false end
+  end
+  return true
+end
+
+-- Whether all at these places are pending and have never had a state: then there is none to ask for.
+local function are_plain(seqs, i, last)
+  local n = last - i + 1
+  if seqs[last] - seqs[i] ~= n - 1 or seqs[i] < 0 then return false end
+  return is_uniform(of_status.p, seqs[i], n, 1) and is_uniform(had_state, seqs[i], n, 0)
+end
+
 -- Leases the tasks at some places of a level. Returns how many places were passed, with or without a lease.
 local function lease_front(seqs, queue, priority)
   local i = 1
@@ -89,7 +116,9 @@ local function lease_front(seqs, queue, priority)
     local last = math.min(#seqs, i - 1 + math.max(1, math.min(200, room, 4 * i)))
     local ids = {}
     for k = i, last do ids[k - i + 1] = id_of(seqs[k]) or '' end
-    local records, states = call('HMGET', TASK, unpack(ids)), call('HMGET', STATE, unpack(ids))
+    local records = call('HMGET', TASK, unpack(ids))
+    -- Marks of this call are not written yet: what it has touched is in `tasks` or `raw`.
+    local states = are_plain(seqs, i, last) and {} or call('HMGET', STATE, unpack(ids))
     for k = i, last do
       local id, fixed, state = ids[k - i + 1], records[k - i + 1], states[k - i + 1]
       if fixed then

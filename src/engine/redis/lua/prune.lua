@@ -134,7 +134,7 @@ for _ = 1, 8 do
   end
   local left = false
   local maps = {}
-  for status in string.gmatch('prswbcfx', '.') do maps[#maps + 1] = of_status[status] .. text(sweep_at) end
+  for status in string.gmatch('prswbcfxo', '.') do maps[#maps + 1] = P .. 'is:' .. status .. ':' .. text(sweep_at) end
   for queue in pairs(queue_names) do maps[#maps + 1] = P .. 'of:' .. queue .. ':' .. text(sweep_at) end
   for _, map in ipairs(maps) do
     if call('BITPOS', map, 1) == -1 then call('DEL', map) else left = true end
