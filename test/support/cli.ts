@@ -79,6 +79,13 @@ export class Live {
   }
 }
 
+let otherStore: (() => Record<string, string>) | undefined
+
+/** From now on sandboxes find their store by these variables, asked for each; else each has a SQLite file of its own. */
+export function useStore(variables: () => Record<string, string>): void {
+  otherStore = variables
+}
+
 export class Sandbox implements AsyncDisposable {
   readonly folder: string
   readonly env: Record<string, string>
@@ -94,7 +101,7 @@ export class Sandbox implements AsyncDisposable {
       PATH: `${this.path("bin")}:${process.env.PATH}`,
       HOME: this.path("home"),
       LANG: "C.UTF-8",
-      TQ_URL: `sqlite:${this.path("tq.db")}`,
+      ...(otherStore?.() ?? { TQ_URL: `sqlite:${this.path("tq.db")}` }),
     }
     mkdirSync(this.env.HOME!)
   }

@@ -3,7 +3,7 @@
 -- KEYS[1] -> the prefix
 -- Returns    each as its worker wrote it
 
-local alive = call('ZRANGEBYSCORE', P .. 'alive', now - 30000, '+inf')
+local alive = call('ZRANGEBYSCORE', P .. 'alive', now - 15000, '+inf')
 local found, seen = {}, {}
 if #alive == 0 then return found end
 for i = 1, #alive, 1000 do

@@ -1,10 +1,10 @@
--- Workers believed alive: those that have beaten within half a minute.
+-- Workers believed alive: those that have beaten within a quarter of a minute.
 --
 -- KEYS[1] -> the prefix
 -- Returns    info, milliseconds since its last beat … of each
 
 local found = {}
-for _, worker in ipairs(call('ZRANGEBYSCORE', P .. 'alive', now - 30000, '+inf')) do
+for _, worker in ipairs(call('ZRANGEBYSCORE', P .. 'alive', now - 15000, '+inf')) do
   local info, at_ = unpack(call('HMGET', P .. 'worker:' .. worker, 'info', 'at'))
   if info then
     found[#found + 1] = info
