@@ -105,7 +105,7 @@ test.each([
 ] as const)("interrupted by %s: %d, and the task goes on", async (signal, exit) => {
   await using box = new Sandbox()
   const worker = await box.worker()
-  const id = await pushScript(box, "sleep 0.5")
+  const id = await pushScript(box, "until [ -e go ]; do sleep 0.02; done")
   const waiting = [
     ["wait", id],
     ["wait", id, id, "--any"],
@@ -115,6 +115,7 @@ test.each([
   await worker.says(/started/)
   for (const { pid } of waiting) await waitFor(() => catches(pid, signal))
   for (const live of waiting) expect((await live.signal(signal)).code).toBe(exit)
+  box.write("go", "")
   expect((await box.tq(["wait", id])).code).toBe(0)
 })
 

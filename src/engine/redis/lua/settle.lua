@@ -238,7 +238,7 @@ end
 
 local queues = arg()
 -- Of a store that moves away nothing more is claimed; what runs may end.
-if moved and settlements == 0 then return refusal() end
+if moved and settled == 0 then return refusal() end
 local wake_in, waiting = -1, {}
 if standing ~= 'live' or queues == '' or moved then
   if standing == 'live' then drain_cascades(500) end
