@@ -1,8 +1,10 @@
 import { command } from "../src/cli/command.ts"
 import { oneId } from "../src/cli/ids.ts"
+import type { Session } from "../src/cli/session.ts"
 import { waitingFor, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
-import { isEnd } from "../src/core/state.ts"
+import { rawLength } from "../src/core/json.ts"
+import { isEnd, type Result } from "../src/core/state.ts"
 import { viewJson, waitedExitCode } from "../src/core/view.ts"
 import { ends, noSuchTask } from "../src/waiting/ends.ts"
 
@@ -34,7 +36,7 @@ export default command({
     }
     const { state } = task
     if (session.json) session.printLine(viewJson(task))
-    else if (state.status === "completed") session.print(state.result?.data ?? "")
+    else if (state.status === "completed") printResult(session, state.result)
     else if (!isEnd(state.status))
       throw new TqError("later", `${id} is ${state.status}: it has no result yet; --wait waits for it`)
     else
@@ -42,3 +44,12 @@ export default command({
     return flags.wait || state.status !== "completed" ? waitedExitCode(state) : 0
   },
 })
+
+function printResult(session: Session, result: Result | undefined): void {
+  if (!result) return
+  session.print(result.data)
+  // Whoever goes on with it must know that it is not all there was.
+  if (result.fullLength === undefined) return
+  const kept = rawLength(result.data)
+  session.warn(`not whole: of ${result.fullLength} bytes the first and the last are kept, ${kept} in all`)
+}

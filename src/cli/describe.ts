@@ -5,7 +5,7 @@ import { formatDuration, humanDuration } from "../core/duration.ts"
 import { rawLength } from "../core/json.ts"
 import { formatBackoff } from "../core/retry.ts"
 import { signingKeyOf } from "../core/signature.ts"
-import { attemptOf, type Failure, isEnd, type TaskState } from "../core/state.ts"
+import { attemptOf, type Failure, isEnd, type Result, type TaskState } from "../core/state.ts"
 import { defaultMaxRetries, legibleTask, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
 import { whyNotRunning } from "../waiting/why.ts"
@@ -94,7 +94,7 @@ function runLines(task: Task, state: TaskState, now: Millis): Line[] {
       progress && `${Math.round(progress.fraction * 100)}%${progress.message ? ` ${progress.message}` : ""}`,
     ],
     ["exit code", result?.exitCode === undefined ? undefined : String(result.exitCode)],
-    ["result", result && describeResult(result.data)],
+    ["result", result && describeResult(result)],
   ]
 }
 
@@ -103,10 +103,12 @@ function describeFailure({ attempt, kind, message, stderr }: Failure): string {
   return `attempt ${attempt}: ${message}${message.includes(kind) || kind === "exit" ? "" : ` (${kind})`}${last ? `: ${shortened(last)}` : ""}`
 }
 
-function describeResult(data: string | Uint8Array): string {
-  if (typeof data !== "string") return `${data.byteLength} bytes, not text`
+function describeResult({ data, fullLength }: Result): string {
+  const cut = fullLength === undefined ? "" : ` of ${fullLength}, the first and the last`
+  const size = `${rawLength(data)} bytes${cut}`
+  if (typeof data !== "string") return `${size}, not text`
   const text = data.trimEnd()
-  return text.includes("\n") || text.length > 200 ? `${rawLength(data)} bytes: ${shortened(text)}` : text
+  return cut !== "" || text.includes("\n") || text.length > 200 ? `${size}: ${shortened(text)}` : text
 }
 
 const shortened = (text: string): string => {

@@ -88,6 +88,10 @@ test("a result over the payload limit keeps head and tail, and says so", async (
   await box.tq(["push", "--wait", "--id", "x", "--", "seq", "1", "2000"])
   const task = await box.task("x")
   expect(task).toMatchObject({ status: "completed", truncated: true, fullLength: 8_893 })
+  const { stdout, stderr } = await box.tq(["result", task.id])
+  const kept = `of 8893 bytes the first and the last are kept, ${Buffer.byteLength(stdout)} in all`
+  expect(stderr).toBe(`tq: not whole: ${kept}\n`)
+  expect(await box.ok(["show", task.id])).toContain(" bytes of 8893, the first and the last: ")
   expect(Buffer.byteLength(task.result)).toBe(1024)
   expect(task.result).toStartWith("1\n2\n")
   expect(task.result).toEndWith("1999\n2000\n")

@@ -225,8 +225,13 @@ export class SqliteEngine implements Engine {
   async revise(target: Target, change: Change) {
     return this.#write("durable", (now) => {
       if (change.kind !== "delete") refuseRelocated(this.#store)
-      if ("filter" in target) return reviseMatching(this.#store, target, change, now)
-      return { results: reviseIds(this.#store, target.ids, change, now) }
+      const revision =
+        "filter" in target
+          ? reviseMatching(this.#store, target, change, now)
+          : { results: reviseIds(this.#store, target.ids, change, now) }
+      // Who asks for it may look, or wait, where no worker runs that would tell the dependents.
+      if (change.kind !== "delete") drainCascades(this.#store, now, portion)
+      return revision
     })
   }
 

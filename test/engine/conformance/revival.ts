@@ -34,6 +34,23 @@ export function revivalRules(suite: Suite): void {
       ])
     })
 
+    rule(
+      "and one that is cancelled: a handful of dependents hear of it where no worker is",
+      async (stage) => {
+        const [parent] = await stage.push({})
+        const [child, anyway] = await stage.push({ after: after(parent) }, { after: afterAny(parent) })
+        const [grandchild] = await stage.push({ after: after(child) })
+        await stage.engine.revise({ ids: [parent] }, { kind: "cancel", reason: "cancelled" })
+        expect(await stage.statuses([child, anyway, grandchild])).toEqual([
+          "cancelled",
+          "pending",
+          "cancelled",
+        ])
+        await retry(stage, parent)
+        expect(await stage.statuses([parent, child, grandchild])).toEqual(["pending", "blocked", "blocked"])
+      },
+    )
+
     rule("cancels them again when it fails again", async (stage) => {
       const [parent] = await stage.push({})
       const [child] = await stage.push({ after: after(parent) })

@@ -1,4 +1,4 @@
--- Changes tasks by their ids, or a portion of those that match a filter, in push order.
+-- Changes tasks by their ids, or a portion of those that match a filter, in push order, and tells a portion of their dependents.
 --
 -- KEYS[1] -> the prefix
 -- ARGV    -> "cancel", "retry", "delete" or "reprioritise"; the reason, the priority or "";
@@ -19,6 +19,7 @@ if by == 'ids' then
       results[#results + 1] = fine and { 'done' } or { 'refused', t.status, holder or '' }
     end
   end
+  if change ~= 'delete' then drain_cascades(250) end
   flush()
   return results
 end
@@ -34,5 +35,6 @@ local changed = {}
 for _, t in ipairs(matching) do
   if revise(t, change, value) then changed[#changed + 1] = t.id end
 end
+if change ~= 'delete' then drain_cascades(250) end
 flush()
 return { following or -1, changed }
