@@ -127,9 +127,10 @@ function anonymous(outputs: readonly (readonly string[])[]): string[][] {
     output.map((line) =>
       line
         .replace(/\b[0-9A-HJKMNP-TV-Z]{26}\b/g, nameOf)
+        .replace(/\bcron:[\w.:-]+:\d+:\d+\b/g, nameOf)
         .replace(/\bw[0-9a-z]{10}\b/g, "WORKER")
-        .replace(/\b\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME")
-        .replace(/\b\d[\d.]*(ms|s|m|h|d)( \d[\d.]*(ms|s|m|h|d))*\b/g, "DURATION")
+        .replace(/\b\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)/g, "TIME")
+        .replace(/\b(\d[\d.]*(ms|s|m|h|d))+( (\d[\d.]*(ms|s|m|h|d))+)*\b/g, "DURATION")
         // A worker's counts are those of its last beat.
         .replace(/(WORKER +\S+ +)\d+( +\S+ +)\d+(\/\d+ +)\d+ +\d+/, "$1PID$2N$3N  N")
         .replace(/ {2,}/g, "  "),
