@@ -1,6 +1,6 @@
 import { command } from "../../src/cli/command.ts"
 import { TqError } from "../../src/core/errors.ts"
-import { decodePlan } from "../../src/cron/entry.ts"
+import { decodePlan, type Plan } from "../../src/cron/entry.ts"
 import { tickTask } from "../../src/cron/firing.ts"
 import { schedulesOf } from "../../src/cron/place.ts"
 import { requireEntry } from "../../src/cron/register.ts"
@@ -20,7 +20,7 @@ export default command({
   run: async ({ operands, session }) => {
     const engine = await session.engine()
     const entry = await requireEntry(await schedulesOf(session, engine), operands[0]!)
-    const plan = { ...decodePlan(entry.name, entry.spec), jitter: 0 }
+    const plan = atOnce(decodePlan(entry.name, entry.spec))
     const now = session.clock.now()
     for (let tick = now; tick < now + attempts; tick++) {
       const task = tickTask(entry, plan, tick, now, session.random)
@@ -35,3 +35,9 @@ export default command({
     throw new TqError("later", `${entry.name} has just been run by others: try again`)
   },
 })
+
+/** Without what puts a tick's run off. */
+function atOnce(plan: Plan): Plan {
+  const { runAt: _, ...template } = plan.template
+  return { ...plan, jitter: 0, template }
+}

@@ -172,7 +172,20 @@ test("the ticks of a worker: the run knows entry and tick; list shows the last o
 
 test("run pushes now, once, beside the schedule", async () => {
   await using box = new Sandbox()
-  await box.ok(["cron", "add", "e", "@yearly", "--jitter", "1h", "--", "sh", "-c", "echo $TQ_CRON"])
+  await box.ok([
+    "cron",
+    "add",
+    "e",
+    "@yearly",
+    "--in",
+    "1h",
+    "--jitter",
+    "1h",
+    "--",
+    "sh",
+    "-c",
+    "echo $TQ_CRON",
+  ])
   const before = await entryOf(box, "e")
   const id = await box.ok(["cron", "run", "e"])
   expect(id).toMatch(/^cron:e:1:\d+$/)
