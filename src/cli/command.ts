@@ -1,26 +1,6 @@
 /** What a verb of the command line is made of. `commands/` has one file for each. */
+import type { Flags, ParsedFlags } from "./flag.ts"
 import type { Session } from "./session.ts"
-
-export interface Flag {
-  readonly type: "boolean" | "string"
-  /** One character. */
-  readonly alias?: string
-  readonly description: string
-  /** What stands for the value in the help: `DUR`. */
-  readonly value?: string
-  /** May be given several times. */
-  readonly multiple?: true
-}
-
-export type Flags = Readonly<Record<string, Flag>>
-
-export type ParsedFlags<F extends Flags> = {
-  readonly [K in keyof F]: F[K]["type"] extends "boolean"
-    ? boolean
-    : F[K] extends { readonly multiple: true }
-      ? readonly string[]
-      : string | undefined
-}
 
 export interface Invocation<F extends Flags = Flags> {
   readonly flags: ParsedFlags<F>

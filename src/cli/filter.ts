@@ -6,7 +6,7 @@ import type { Filter } from "../core/filter.ts"
 import { checkQueueName } from "../core/name.ts"
 import { nearest } from "../core/nearest.ts"
 import { type Status, statuses } from "../core/state.ts"
-import type { ParsedFlags } from "./command.ts"
+import type { ParsedFlags } from "./flag.ts"
 
 export const filterFlags = {
   status: { type: "string", value: "S[,S]", description: `one or more of ${statuses.join(", ")}` },

@@ -1,5 +1,6 @@
 /** Help texts. Loaded only when somebody asks. */
-import type { Command, CommandGroup, Flag, Flags } from "./command.ts"
+import type { Command, CommandGroup } from "./command.ts"
+import type { Flag, Flags } from "./flag.ts"
 import { globalFlags } from "./globals.ts"
 import type { Paint } from "./terminal.ts"
 

@@ -4,7 +4,8 @@
  */
 import { TqError } from "../core/errors.ts"
 import { nearest } from "../core/nearest.ts"
-import type { Command, Flag, Flags, ParsedFlags } from "./command.ts"
+import type { Command } from "./command.ts"
+import type { Flag, Flags, ParsedFlags } from "./flag.ts"
 import { globalFlags } from "./globals.ts"
 
 export interface ParsedCommand {

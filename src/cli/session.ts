@@ -8,7 +8,7 @@ import { defaultPayloadLimit, type Task } from "../core/task.ts"
 import type { Engine } from "../engine/engine.ts"
 import { openConfigured, openEngine } from "../engine/open.ts"
 import { redactUrl } from "../url.ts"
-import type { ParsedFlags } from "./command.ts"
+import type { ParsedFlags } from "./flag.ts"
 import type { globalFlags } from "./globals.ts"
 import { isTerminal, type Paint, painter, printable, wantsColour, write } from "./terminal.ts"
 

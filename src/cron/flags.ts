@@ -1,5 +1,5 @@
 /** `tq cron add` as it was typed: its options, and the plan that they make. */
-import type { ParsedFlags } from "../cli/command.ts"
+import type { ParsedFlags } from "../cli/flag.ts"
 import { parseDuration, parseInstant } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
 import { isTaskName } from "../core/name.ts"

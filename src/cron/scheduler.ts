@@ -4,7 +4,8 @@
  */
 import { hostname } from "node:os"
 import manifest from "../../package.json" with { type: "json" }
-import type { Invocation, ParsedFlags } from "../cli/command.ts"
+import type { Invocation } from "../cli/command.ts"
+import type { ParsedFlags } from "../cli/flag.ts"
 import type { Session } from "../cli/session.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"

@@ -1,5 +1,5 @@
 /** The options that describe a task, shared by every command that makes one. */
-import type { ParsedFlags } from "../cli/command.ts"
+import type { ParsedFlags } from "../cli/flag.ts"
 import { TqError } from "../core/errors.ts"
 import { isTaskName } from "../core/name.ts"
 import type { Draft } from "./draft.ts"
