@@ -1,5 +1,6 @@
 import { command } from "../src/cli/command.ts"
 import { LineWriter } from "../src/cli/terminal.ts"
+import { counted } from "../src/core/counted.ts"
 import { exportTo } from "../src/transfer/export.ts"
 
 export default command({
@@ -23,9 +24,10 @@ export default command({
     out.flush()
     session.endProgress()
     session.talk(
-      `${tasks.toLocaleString("en")} tasks copied (${items.toLocaleString("en")} lines); ${session.location} keeps them`,
+      `${counted(tasks, "task")} copied (${counted(items, "line")}); ${session.location} keeps them`,
     )
-    if (running > 0) session.talk(`${running} of them run just now: an import makes them pending`)
+    if (running > 0)
+      session.talk(`running just now, and pending after an import: ${counted(running, "task")}`)
     return 0
   },
 })

@@ -1,6 +1,7 @@
 import { command } from "../src/cli/command.ts"
 import { interruption } from "../src/cli/signals.ts"
 import { stdinStream } from "../src/cli/stdin.ts"
+import { counted } from "../src/core/counted.ts"
 import { TqError } from "../src/core/errors.ts"
 import { records } from "../src/producer/batch.ts"
 import { describeRefusal } from "../src/transfer/copy.ts"
@@ -23,7 +24,7 @@ export default command({
       enableCrons: flags["enable-crons"],
       signal: stop.signal,
       progress: (tasks) => {
-        if (session.showsProgress) session.progress(`${tasks.toLocaleString("en")} tasks imported`)
+        if (session.showsProgress) session.progress(`${counted(tasks, "task")} imported`)
       },
     }).finally(() => {
       stop.stop()
@@ -32,11 +33,13 @@ export default command({
     const { tasks, crons, present, refusals, unsignedCommands } = copy
     if (session.json) session.printLine(JSON.stringify({ tasks, crons, present, refused: refusals.length }))
     session.talk(
-      `${tasks.toLocaleString("en")} tasks and ${crons} cron entries imported${present > 0 ? `; ${present} items were there already` : ""}`,
+      `${counted(tasks, "task")} and ${counted(crons, "cron entry", "cron entries")} imported${present > 0 ? `; there already: ${counted(present, "item")}` : ""}`,
     )
     if (crons > 0 && !flags["enable-crons"]) session.talk("the cron entries are paused: tq cron resume NAME")
     if (unsignedCommands > 0)
-      session.talk(`${unsignedCommands} commands are not signed: workers need --allow-commands for them`)
+      session.talk(
+        `not signed, so that workers run them only with --allow-commands: ${counted(unsignedCommands, "command")}`,
+      )
     for (const refusal of refusals) session.warn(`not imported: ${describeRefusal(refusal)}`)
     if (stop.exitCode !== undefined) return stop.exitCode
     return refusals.length > 0 ? 73 : 0

@@ -2,6 +2,7 @@ import manifest from "../package.json" with { type: "json" }
 import { command } from "../src/cli/command.ts"
 import type { Session } from "../src/cli/session.ts"
 import { interruption } from "../src/cli/signals.ts"
+import { counted } from "../src/core/counted.ts"
 import { TqError } from "../src/core/errors.ts"
 import { refuseUnmovable } from "../src/transfer/export.ts"
 import { move } from "../src/transfer/move.ts"
@@ -65,7 +66,7 @@ export default command({
       }
       session.talk(
         copy
-          ? `${copy.tasks.toLocaleString("en")} tasks and ${copy.crons} cron entries moved to ${target.location}`
+          ? `${counted(copy.tasks, "task")} and ${counted(copy.crons, "cron entry", "cron entries")} moved to ${target.location}`
           : `${source.location} was moved to ${target.location} before`,
       )
       return 0

@@ -1,4 +1,5 @@
 /** Tasks that will not run as things are: nobody serves their queue, or they were given back by whoever does. */
+import { counted } from "../core/counted.ts"
 import { humanDuration } from "../core/duration.ts"
 import type { Engine, Finding, QueueInfo, WorkerView } from "../engine/engine.ts"
 
@@ -62,7 +63,7 @@ function unserved({ queue, counts, paused, unserved }: QueueInfo, workers: reado
     findings.push({
       about,
       verdict: "doubtful",
-      text: `it is paused, and ${tasks(waiting)} wait${waiting === 1 ? "s" : ""}`,
+      text: `it is paused, and ${counted(waiting, "task")} wait${waiting === 1 ? "s" : ""}`,
       remedy: `tq queue resume ${queue}`,
     })
   }
@@ -71,7 +72,7 @@ function unserved({ queue, counts, paused, unserved }: QueueInfo, workers: reado
     findings.push({
       about,
       verdict: "wrong",
-      text: `no live worker serves it, and ${tasks(waiting)} wait${waiting === 1 ? "s" : ""}`,
+      text: `no live worker serves it, and ${counted(waiting, "task")} wait${waiting === 1 ? "s" : ""}`,
       remedy: `tq work -q ${queue}`,
     })
   }
@@ -79,11 +80,9 @@ function unserved({ queue, counts, paused, unserved }: QueueInfo, workers: reado
     findings.push({
       about,
       verdict: "wrong",
-      text: `no worker may or can run ${tasks(unserved)} of it`,
+      text: `no worker may or can run ${counted(unserved, "task")} of it`,
       remedy: `tq list -q ${queue} --status scheduled names them, tq show says why`,
     })
   }
   return findings
 }
-
-const tasks = (count: number): string => (count === 1 ? "1 task" : `${count.toLocaleString("en")} tasks`)

@@ -30,7 +30,7 @@ export class Copy {
   /** Commands that have not ended and that nobody signed. */
   unsignedCommands = 0
 
-  /** @param progress told after each portion how many tasks are there */
+  /** @param progress told after each portion but the last how many tasks are there */
   constructor(target: Engine, progress: (tasks: number) => void) {
     this.#target = target
     this.#progress = progress
@@ -50,7 +50,9 @@ export class Copy {
     this.#size += sizeOf(item)
     if (item.kind === "task") this.#note(item)
     if (item.kind === "serial") this.#serialKeys.delete(item.key)
-    if (this.#portion.length >= portionItems || this.#size >= portionSize) await this.#flush()
+    if (this.#portion.length < portionItems && this.#size < portionSize) return
+    await this.#flush()
+    this.#progress(this.tasks)
   }
 
   /** After the last one. */
@@ -86,7 +88,6 @@ export class Copy {
       const { status } = item.task.state
       this.#counts.set(status, this.count(status) + 1)
     }
-    this.#progress(this.tasks)
   }
 }
 

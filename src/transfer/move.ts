@@ -4,6 +4,7 @@
  * goes on where it was; `--abort` opens it again.
  */
 import type { Clock, Random } from "../core/clock.ts"
+import { counted } from "../core/counted.ts"
 import { TqError } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"
 import { type Status, statuses } from "../core/state.ts"
@@ -38,7 +39,7 @@ export async function move(options: MoveOptions): Promise<Copy | undefined> {
   await prepareTarget(options)
   await close(options, to)
   const copy = new Copy(target, (tasks) => {
-    options.progress(`${tasks.toLocaleString("en")} tasks copied`)
+    options.progress(`${counted(tasks, "task")} copied`)
     failpoint("mid-move")
   })
   for await (const item of itemsOf(source)) {
@@ -46,11 +47,12 @@ export async function move(options: MoveOptions): Promise<Copy | undefined> {
     await copy.add(item)
   }
   await copy.finish()
+  failpoint("mid-move")
   await compare(options, copy)
   await source.relocate({ to, isDone: true })
   if (copy.unsignedCommands > 0) {
     remark(
-      `${copy.unsignedCommands} commands are not signed: workers on ${to} run them only with --allow-commands`,
+      `not signed, so that workers on ${to} run them only with --allow-commands: ${counted(copy.unsignedCommands, "command")}`,
     )
   }
   return copy
@@ -123,7 +125,7 @@ async function untilNobodyWorks({ source, waitDrained, signal, progress }: MoveO
       asked.add(ref.id)
       await source.drain(ref.id)
     }
-    progress(`waiting for ${workers.length} workers to finish what they run`)
+    progress(`waiting for ${counted(workers.length, "worker")} to finish what they run`)
     signal.throwIfAborted()
     await Bun.sleep(lookAgain)
   }
@@ -163,7 +165,7 @@ async function bringBackOrphans(options: MoveOptions): Promise<void> {
       if (running === 0 && !more) return
       signal.throwIfAborted()
       if (more || orphans.length > 0) continue
-      progress(`waiting for ${running} tasks of dead workers`)
+      progress(`waiting for ${counted(running, "task")} of dead workers`)
       await Bun.sleep(lookAgain)
     }
   } finally {

@@ -55,7 +55,7 @@ test("what runs is pending in the copy, and its run goes on", async () => {
   await box.worker()
   await waitFor(async () => (await box.task(id)).status === "running")
   const ran = await box.tq(["export"])
-  expect(ran.stderr).toContain("1 of them run just now: an import makes them pending")
+  expect(ran.stderr).toContain("running just now, and pending after an import: 1 task")
   const env = { TQ_URL: `sqlite:${box.path("copy.db")}` }
   expect((await box.tq(["import"], { env, stdin: ran.stdout })).code).toBe(0)
   expect((await box.json(["show", id], { env }))[0]!.status).toBe("pending")

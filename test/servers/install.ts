@@ -3,6 +3,8 @@
 /** A program, and the package that brings it, by package manager. */
 export interface Need {
   readonly program: string
+  /** Where it is no file on the PATH. */
+  readonly isThere?: () => boolean
   readonly packages: Readonly<Record<Manager, string>>
 }
 
@@ -16,12 +18,14 @@ const managers = {
 } as const
 
 /** Servers are not on the PATH of everybody. */
-const isThere = (program: string): boolean =>
-  Bun.which(program, { PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` }) !== null
+const isThere = ({ program, isThere }: Need): boolean =>
+  isThere
+    ? isThere()
+    : Bun.which(program, { PATH: `${process.env.PATH}:/usr/local/sbin:/usr/sbin:/sbin` }) !== null
 
 /** Throws with the remedy where a program is missing and cannot be installed. */
 export async function install(needs: readonly Need[]): Promise<void> {
-  const missing = needs.filter(({ program }) => !isThere(program))
+  const missing = needs.filter((need) => !isThere(need))
   if (missing.length === 0) return
   const programs = missing.map(({ program }) => program).join(", ")
   const manager = (Object.keys(managers) as Manager[]).find((name) => Bun.which(name))
@@ -34,7 +38,7 @@ export async function install(needs: readonly Need[]): Promise<void> {
   const { refresh, install: arguments_ } = managers[manager]
   if (refresh) await run(manager, refresh)
   await run(manager, [...arguments_, ...packages])
-  const still = missing.filter(({ program }) => !isThere(program))
+  const still = missing.filter((need) => !isThere(need))
   if (still.length === 0) return
   throw new Error(
     `the tests need ${still.map(({ program }) => program).join(", ")}, which ${manager} did not bring: install them by hand`,

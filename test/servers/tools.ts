@@ -12,12 +12,21 @@ const ofUtilLinux = (program: string, debian: string): Need => ({
   packages: { "apt-get": debian, dnf: "util-linux", apk: "util-linux-misc", brew: "util-linux" },
 })
 
+/** Of the system's own Python: it has the packages of the system. */
+const pythonModule = (name: string): Need => ({
+  program: `Python's ${name}`,
+  isThere: () => Bun.spawnSync(["/usr/bin/python3", "-c", `import ${name}`]).exitCode === 0,
+  packages: { "apt-get": `python3-${name}`, dnf: `python3-${name}`, apk: `py3-${name}`, brew: "python" },
+})
+
 export const tools: readonly Need[] = [
   everywhere("bash"),
   everywhere("zsh"),
   everywhere("fish"),
   everywhere("perl"),
   { program: "python3", packages: { "apt-get": "python3", dnf: "python3", apk: "python3", brew: "python" } },
+  pythonModule("redis"),
+  pythonModule("pika"),
   ofUtilLinux("script", "bsdutils"),
   ofUtilLinux("setpriv", "util-linux"),
   ofUtilLinux("prlimit", "util-linux"),

@@ -1,6 +1,7 @@
 /** What an operator should know about the server: what it would lose, whom it lets in, whether our scripts run, what lies unread. */
 import { Redis } from "ioredis"
 import type { Millis } from "../../core/clock.ts"
+import { counted } from "../../core/counted.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
 import type { Finding } from "../engine.ts"
 import { clientOptions } from "./client.ts"
@@ -112,7 +113,7 @@ function role(info: Info): Finding {
     }
   }
   const lag = replicas > 0 ? "; a failover may lose the last writes, replication is asynchronous" : ""
-  return { about, verdict: "fine", text: `master with ${replicas} replicas${lag}` }
+  return { about, verdict: "fine", text: `master with ${counted(replicas, "replica")}${lag}` }
 }
 
 async function persistence(store: Store, info: Info): Promise<Finding> {
@@ -269,7 +270,7 @@ async function documents(store: Store): Promise<Finding[]> {
     findings.push({
       about: `inbox ${queue}`,
       verdict: "doubtful",
-      text: `in quarantine, because it is no task: ${documentCount(n)}`,
+      text: `in quarantine, because it is no task: ${counted(n, "document")}`,
       remedy: `redis-cli LRANGE '${key}' 0 -1 shows them, DEL '${key}' forgets them`,
     })
   }
@@ -279,7 +280,7 @@ async function documents(store: Store): Promise<Finding[]> {
     findings.push({
       about: `inbox ${queue}`,
       verdict: "doubtful",
-      text: `not taken in by any worker yet: ${documentCount(n)}`,
+      text: `not taken in by any worker yet: ${counted(n, "document")}`,
       remedy: `tq work -q ${queue}`,
     })
   }
@@ -293,5 +294,3 @@ async function documents(store: Store): Promise<Finding[]> {
   }
   return findings
 }
-
-const documentCount = (n: number): string => (n === 1 ? "1 document" : `${n.toLocaleString("en")} documents`)

@@ -1,0 +1,78 @@
+/** The README's user: all that tq does can be done as that user, and every permission is needed for something of it. */
+import { afterAll, expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
+import { join } from "node:path"
+import { newNamespace, redisEngine, redisHarness } from "../support/redis.ts"
+import { RedisServer } from "../support/redis-server.ts"
+import { conformance } from "./conformance.ts"
+
+const readme = readFileSync(join(import.meta.dir, "..", "..", "README.md"), "utf8")
+const example = /redis-cli ACL SETUSER tq on (.*?)\n```/s.exec(readme)![1]!
+const permissions = example.replaceAll("\\\n", " ").replaceAll("\\|", "|").match(/\+\S+/g)!
+
+let server: Promise<RedisServer> | undefined
+const url = async (): Promise<string> => {
+  const user = `user tq on >PASSWORD resetchannels ~{test-* -@all ${permissions.join(" ")}`
+  server ??= RedisServer.start({ config: [user] })
+  return (await server).urlOf("tq:PASSWORD@")
+}
+afterAll(async () => (await server)?.stop())
+
+test("the README's user has no other rights than these", () => {
+  expect(example).toStartWith("'>PASSWORD' resetchannels '~{tq}:*' -@all ")
+  expect(permissions.length).toBeGreaterThan(40)
+  expect(permissions.filter((right) => right.includes("@"))).toEqual([])
+})
+
+conformance("redis as the README's user", redisHarness(url))
+
+test("doctor finds all that it looks for", async () => {
+  const namespace = newNamespace()
+  const engine = redisEngine(await url(), namespace)
+  await engine.open()
+  const strangers = await server!
+  await strangers.cli("RPUSH", `{${namespace}}:inbox:mail`, "nonsense{")
+  await engine.relocate({ to: "elsewhere", isDone: false })
+  await engine.relocate(null)
+  const found = await engine.examine("all")
+  expect(found.map(({ about }) => about)).toEqual([
+    ...["version", "memory", "disk", "role", "persistence", "access", "encryption", "clock", "scripts"],
+    "inbox mail",
+  ])
+  await engine.close()
+})
+
+test("what is kept of many removed tasks is tidied up", async () => {
+  const engine = redisEngine(await url(), newNamespace())
+  await engine.open()
+  const task = (n: number) => ({
+    id: `t${n}`,
+    name: "job",
+    queue: "default",
+    priority: 5,
+    createdAt: 1,
+    body: "{}\nnull",
+  })
+  for (let n = 0; n < 66_000; n += 2_000) {
+    await engine.push(Array.from({ length: 2_000 }, (_, i) => task(n + i)))
+  }
+  let cursor: string | undefined
+  do {
+    const portion = await engine.revise(
+      { filter: {}, ...(cursor !== undefined && { cursor }) },
+      { kind: "delete" },
+    )
+    cursor = portion.cursor
+  } while (cursor !== undefined)
+  const forever = Number.MAX_SAFE_INTEGER
+  const retention = { completedFor: forever, completedCount: forever, spare: 0, failedFor: forever }
+  await engine.prune({ ...retention, outputBytes: forever, queueCounts: {} }, 100)
+  expect(await engine.count({})).toBe(0)
+  await engine.close()
+})
+
+test("and none of its permissions is of no use", async () => {
+  const stats = await (await server!).cli("INFO", "commandstats")
+  const used = [...stats.matchAll(/^cmdstat_([^:]+):calls=[1-9]/gm)].map(([, name]) => `+${name}`)
+  expect(permissions.filter((right) => !used.includes(right))).toEqual([])
+})
