@@ -5,7 +5,7 @@
 import type { Millis } from "./clock.ts"
 
 export interface Tally {
-  readonly kind: "later" | "start" | "unserved"
+  readonly kind: "later" | "start" | "unserved" | "busy"
   readonly count: number
   /** When the first of them happened. */
   readonly since: Millis

@@ -18,7 +18,7 @@ import { unreachable } from "./errors.ts"
 import type { TaskId } from "./id.ts"
 import { type Backoff, defaultBackoff, retryDelay } from "./retry.ts"
 import { attemptOf, type Failure, type Result } from "./state.ts"
-import { readTally, writeTally } from "./tally.ts"
+import { readTally, type Tally, writeTally } from "./tally.ts"
 import { defaultMaxRetries, type RunSettings, type Task, type TaskRecord } from "./task.ts"
 
 /** Crashes after which a task is `failed`. */
@@ -43,7 +43,7 @@ export type Outcome = {
       readonly to: "scheduled"
       readonly when: When
       readonly charge: "none"
-      readonly reason: "later" | "start" | "unserved"
+      readonly reason: "later" | "start" | "unserved" | "busy"
       /** Stored and returned with the next claim. */
       readonly tally?: string
     }
@@ -88,6 +88,8 @@ export type Ending =
   | { readonly kind: "unstartable"; readonly failure: FailureReport; readonly elsewhere: boolean }
   /** No run: no such handler here, or not permitted here. `elsewhere`: another live worker has it. */
   | { readonly kind: "unserved"; readonly message: string; readonly elsewhere?: boolean }
+  /** No run: as many of its kind run here as may. Another worker may have room for it. */
+  | { readonly kind: "busy" }
   /** Not its fault: the worker stops, or a neighbour took the runner down. `started`: it had begun. */
   | { readonly kind: "returned"; readonly started: boolean }
   /** It ran alone and took its process down. */
@@ -147,6 +149,8 @@ export function outcomeOf(claim: Claim, policy: RunPolicy, ending: Ending, by: D
       return afterFailedStart(claim, ending, by)
     case "unserved":
       return afterUnserved(claim, ending, by)
+    case "busy":
+      return afterBusy(claim, by)
     case "returned":
       return afterReturn(claim, policy, ending.started, by)
     case "crashed":
@@ -237,6 +241,18 @@ function afterUnserved(claim: Claim, ending: Extract<Ending, { kind: "unserved" 
   return postponed(claim, "unserved", delay, writeTally({ ...tally, count: tally.count + 1 }))
 }
 
+/** Nothing is wrong with it, so that nothing bounds how often. */
+function afterBusy(claim: Claim, by: Deciding): Outcome {
+  const tally = readTally(claim.tally, "busy", by.now)
+  const delay = Math.min(30_000, 500 * 2 ** Math.min(6, tally.count))
+  return postponed(
+    claim,
+    "busy",
+    Math.round(delay * (0.75 + by.random() / 2)),
+    writeTally({ ...tally, count: tally.count + 1 }),
+  )
+}
+
 function afterReturn(claim: Claim, policy: RunPolicy, started: boolean, by: Deciding): Outcome {
   if (started && policy.once) {
     return failed(claim, { kind: "worker lost", message: "its run was stopped, and it runs only once" }, by)
@@ -257,12 +273,7 @@ function afterCrash(claim: Claim, policy: RunPolicy, report: FailureReport, by: 
   return { lease: claim.lease, to: "pending", charge: "crash", failure: failureOf(claim, report, by) }
 }
 
-function postponed(
-  claim: Claim,
-  reason: "later" | "start" | "unserved",
-  delay: Millis,
-  tally: string,
-): Outcome {
+function postponed(claim: Claim, reason: Tally["kind"], delay: Millis, tally: string): Outcome {
   return { lease: claim.lease, to: "scheduled", when: { in: delay }, charge: "none", reason, tally }
 }
 

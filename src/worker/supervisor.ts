@@ -154,7 +154,7 @@ export class Supervisor {
       random,
       queues: () => this.#setup.queues,
       room: () => this.#room(),
-      gathering: () => this.#runs.gathering,
+      gathering: () => this.#runs.ahead.gathering,
       start: (claim, isAhead) => this.#start(claim, isAhead),
       settled: (settlement) => this.#settled(settlement),
       lost: ({ outcome }) => talk.lost(outcome.lease.id, "was no longer ours: its end was refused"),
@@ -365,7 +365,7 @@ export class Supervisor {
   #room(): Room {
     if (this.#status !== "running" || this.#isFenced) return { starting: 0, limit: 0 }
     const { maxRuns } = this.#options
-    const room = this.#runs.room()
+    const room = this.#runs.ahead.room
     if (maxRuns === undefined || this.#crew?.pools.length) return room
     const left = Math.max(0, Math.min(maxRuns - this.#ran - this.#runs.starting, room.starting))
     return { starting: left, limit: left }

@@ -62,6 +62,7 @@ const postponed = {
   later: "postponed, again",
   start: "could not be started here, again",
   unserved: "is not served here, again",
+  busy: "waits for others of its kind, again",
 } as const
 
 function wordsFor(outcome: Outcome): string {

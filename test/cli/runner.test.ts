@@ -279,3 +279,24 @@ task({ name: "bytes" }, async (_: null, ctx) => {
   expect(bytes.includes(Buffer.from([255, 0, 10, 0xc3, 0xa9, 10]))).toBe(true)
   expect(bytes.toString()).toContain("€\n")
 })
+
+test("a task's concurrency is per worker: what waits for its own kind holds up no others, and goes to other workers", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+task({ name: "narrow", concurrency: 1 }, async (ms: number) => { await rest(ms); return process.env.TQ_WORKER_ID })
+task({ name: "wide" }, () => "wide")`,
+  )
+  await box.worker([file, "-c", "2"])
+  const lines = (count: number, ms: number) => `${`{"name":"narrow","payload":${ms}}\n`.repeat(count)}`
+  const first = await box.tq(["push", "--batch", "--quiet"], { stdin: lines(30, 100) })
+  // Behind all of them in the queue.
+  expect(await box.ok(["push", "wide", "--wait", "--wait-timeout", "2s"])).toBe('"wide"')
+  await box.worker([file, "-c", "2"])
+  const ids = first.stdout.trim().split("\n")
+  await box.ok(["wait", ...ids])
+  const workers = await Promise.all(ids.map((id) => box.ok(["result", id])))
+  expect(new Set(workers).size).toBe(2)
+})

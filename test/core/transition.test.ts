@@ -424,3 +424,20 @@ describe("the policy of a run", () => {
     )
   })
 })
+
+test("what waits for its own kind comes back ever later, uncharged and without end", () => {
+  const policy = policyOf({ ...fc.sample(anyTask, 1)[0]!, maxRetries: 0 })
+  let claim: Claim = { ...fresh, crashes: 1, retryCount: 2 }
+  const delays: number[] = []
+  for (let n = 0; n < 200; n++) {
+    const outcome = outcomeOf(claim, policy, { kind: "busy" }, by)
+    if (outcome.to !== "scheduled" || outcome.charge !== "none" || !("in" in outcome.when))
+      throw new Error(outcome.to)
+    expect(outcome.reason).toBe("busy")
+    delays.push(outcome.when.in)
+    claim = apply(claim, outcome)
+  }
+  expect(delays.slice(0, 4)).toEqual([500, 1_000, 2_000, 4_000])
+  expect(delays.at(-1)).toBe(30_000)
+  expect(claim).toMatchObject({ crashes: 1, retryCount: 2 })
+})

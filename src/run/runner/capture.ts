@@ -1,10 +1,9 @@
 /**
  * Sends what handlers print to their own task's log, however many run interleaved: the async context of a run knows whose it
- * is. What is printed outside of any run, or after its end, goes to the runner's own output.
+ * is. What is printed outside of any run, or after its end, is nobody's: the worker says it.
  */
 import { AsyncLocalStorage } from "node:async_hooks"
 import { Console } from "node:console"
-import { writeSync } from "node:fs"
 import { Writable } from "node:stream"
 import type { Stream } from "../../engine/engine.ts"
 import { makeBlocking } from "../pipe.ts"
@@ -15,12 +14,15 @@ export interface Printer {
   print(stream: Stream, bytes: Uint8Array): void
 }
 
+/** Takes what belongs to no run. */
+export type Astray = (stream: "stdout" | "stderr", bytes: Uint8Array) => void
+
 export const current = new AsyncLocalStorage<Printer>()
 
 /** From now on `console` and `process.stdout`/`stderr` write to the run that calls them. */
-export function captureOutput(): void {
-  const stdout = new Captured("stdout", 1)
-  const stderr = new Captured("stderr", 2)
+export function captureOutput(astray: Astray): void {
+  const stdout = new Captured("stdout", astray)
+  const stderr = new Captured("stderr", astray)
   Object.defineProperty(process, "stdout", { value: stdout, configurable: true })
   Object.defineProperty(process, "stderr", { value: stderr, configurable: true })
   Object.assign(console, new Console(stdout, stderr))
@@ -32,17 +34,19 @@ export function captureOutput(): void {
 class Captured extends Writable {
   readonly fd: number
   readonly #stream: "stdout" | "stderr"
+  readonly #astray: Astray
 
-  constructor(stream: "stdout" | "stderr", fd: number) {
+  constructor(stream: "stdout" | "stderr", astray: Astray) {
     super({ decodeStrings: true })
-    this.fd = fd
+    this.fd = stream === "stdout" ? 1 : 2
     this.#stream = stream
+    this.#astray = astray
   }
 
   override _write(bytes: Uint8Array, _encoding: BufferEncoding, done: () => void): void {
     const printer = current.getStore()
     if (printer && !printer.hasEnded) printer.print(this.#stream, bytes)
-    else writeAll(this.fd, bytes)
+    else this.#astray(this.#stream, bytes)
     done()
   }
 
@@ -53,13 +57,5 @@ class Captured extends Writable {
 
   override destroy(): this {
     return this
-  }
-}
-
-function writeAll(descriptor: number, bytes: Uint8Array): void {
-  try {
-    for (let at = 0; at < bytes.byteLength; ) at += writeSync(descriptor, bytes, at)
-  } catch {
-    // A handler has closed the descriptor: what it prints now has nowhere to go.
   }
 }

@@ -22,6 +22,8 @@ export interface ChildOptions {
   readonly resultLimit: number
 }
 
+/** Bytes of one print. */
+const longestAstray = 4_096
 /** How often the tails of long outputs are sent. */
 const flushEvery = 100
 
@@ -29,7 +31,10 @@ const flushEvery = 100
 export async function serve(options: ChildOptions): Promise<never> {
   const protocol = moveProtocol()
   const outbox = new Outbox(protocol.outbox)
-  captureOutput()
+  captureOutput((stream, bytes) => {
+    const text = Buffer.from(bytes.subarray(0, longestAstray)).toString()
+    outbox.send(`${JSON.stringify({ type: "log", stream, text })}\n`)
+  })
   surviveMistakes()
   provideModule()
   try {

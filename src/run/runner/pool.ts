@@ -159,14 +159,36 @@ export class Pool implements JobHost {
     this.#blocked = 0
   }
 
-  /** Gives back what was claimed ahead and waited at the last call already. @returns how many */
+  /** Some tasks may run only so many at once. */
+  get hasLimits(): boolean {
+    return this.#mostOf.size > 0
+  }
+
+  /**
+   * Gives back what waited at the last call already: what was claimed ahead, and of what waits for its own kind all but the next ones.
+   * @returns how many had been claimed ahead
+   */
   returnStale(): number {
-    const isStale = (job: Job) => job.isAhead && job.isStale && !job.isBlocked
-    const stale = this.#waiting.filter(isStale)
-    this.#waiting = this.#waiting.filter((job) => !isStale(job))
-    for (const job of this.#waiting) job.isStale = true
-    for (const job of stale) job.giveBack()
-    return stale.length
+    const waiting = this.#waiting
+    const atHand = new Map<string, number>()
+    const late: Job[] = []
+    const busy: Job[] = []
+    this.#waiting = waiting.filter((job) => {
+      const { name } = job.task
+      const before = atHand.get(name) ?? 0
+      if (job.isBlocked) atHand.set(name, before + 1)
+      const isTooMany = job.isBlocked && before >= (this.#mostOf.get(name) ?? 0)
+      if (job.isStale && (isTooMany || (job.isAhead && !job.isBlocked))) {
+        ;(isTooMany ? busy : late).push(job)
+        return false
+      }
+      job.isStale = true
+      return true
+    })
+    for (const job of busy) job.end({ kind: "busy" })
+    for (const job of late) job.giveBack()
+    this.#blocked -= busy.length
+    return late.length
   }
 
   /** There may be free slots. */
@@ -291,6 +313,7 @@ export class Pool implements JobHost {
         heard: (message) => this.#heard(station, message),
         caughtUp: () => this.#caughtUp(station),
         printed: (stream, bytes) => this.#printed(station, stream, bytes),
+        remarked: (text) => this.#remarked(station, text),
         leaving: () => this.#retire(station),
         gone: (why) => {
           guardian.ended(guarded)
@@ -332,8 +355,12 @@ export class Pool implements JobHost {
       job.print(stream, bytes)
       return
     }
-    const text = Buffer.from(bytes.subarray(0, 4096)).toString().trimEnd()
-    for (const line of text.split("\n")) this.#options.remark(`runner ${station.process.pid}: ${line}`)
+    this.#remarked(station, Buffer.from(bytes.subarray(0, 4096)).toString())
+  }
+
+  #remarked(station: Station, text: string): void {
+    const lines = text.trimEnd().split("\n")
+    for (const line of lines) this.#options.remark(`runner ${station.process.pid}: ${line}`)
   }
 
   /** No new jobs for it; its successor starts at once. */

@@ -41,6 +41,8 @@ export interface RunnerEvents {
   caughtUp(): void
   /** Something it printed, not as the protocol says. */
   printed(stream: "stdout" | "stderr", bytes: Uint8Array): void
+  /** Something that belongs to none of its runs. */
+  remarked(text: string): void
   /** It wants no more, and ends when it is done. */
   leaving(): void
   /** Its process is gone. */
@@ -169,6 +171,8 @@ export class RunnerProcess {
 
   #greet(message: FromRunner): void {
     if (message.type === "broken" && this.#isOwn) this.#fail(message.message)
+    // A file that prints while it is loaded.
+    else if (message.type === "log" && this.#isOwn) this.#pass(message)
     else if (message.type !== "hello") this.#fail(`its runner said ${message.type} before hello`)
     else if (message.protocol !== protocolVersion) {
       this.#fail(`its runner speaks protocol ${message.protocol}, this tq speaks ${protocolVersion}`)
@@ -188,7 +192,7 @@ export class RunnerProcess {
         return
       case "log":
         if (message.run !== undefined) this.#events.heard({ ...message, run: message.run })
-        else this.#events.printed(message.stream === "stderr" ? "stderr" : "stdout", message.data)
+        else this.#events.remarked(Buffer.from(message.data).toString())
         return
       case "hello":
       case "broken":
