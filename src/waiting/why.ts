@@ -15,10 +15,12 @@ export async function whyNotRunning(
   switch (state.status) {
     case "blocked":
       return `${id} waits for ${(state.blockers ?? []).join(", ") || "other tasks"}`
-    case "scheduled":
-      return state.runAt === undefined
-        ? `${id} is scheduled`
-        : `${id} is scheduled, due in ${humanDuration(state.runAt - now)}`
+    case "scheduled": {
+      const due = state.runAt === undefined ? "" : `, due in ${humanDuration(state.runAt - now)}`
+      if (state.reason !== "unserved") return `${id} is scheduled${due}`
+      const gap = noticeFor(legibleTask(record), await engine.workers(), engine.location)
+      return `${id} was given back${due}: ${gap ?? "the worker that had it could not run it"}`
+    }
     case "waiting":
       return `${id} waits for an event`
     case "pending":

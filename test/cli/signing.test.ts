@@ -39,6 +39,9 @@ test("a signed command runs where commands are not allowed, an unsigned one goes
   await worker.says(/unsigned .*(scheduled|later|again|unserved)/)
   const { status, reason } = await box.task("unsigned")
   expect([status, reason]).toEqual(["scheduled", "unserved"])
+  expect(await box.ok(["show", "unsigned"])).toMatch(
+    /^why +unsigned was given back, due in \S+: no worker on queue "default" may run commands on .*, or sign it with --key-file$/m,
+  )
   expect(await Bun.file(box.path("never")).exists()).toBe(false)
   const shown = await box.ok(["show", "signed"])
   expect(shown).toMatch(/^signed with {2}key [0-9a-f]{12}$/m)
