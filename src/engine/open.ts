@@ -7,6 +7,7 @@ import type { QueueSettings } from "../settings.ts"
 import { redactUrl } from "../url.ts"
 import type { Engine } from "./engine.ts"
 import { readPassword } from "./password.ts"
+import type { Store } from "./store.ts"
 
 export interface OpenOptions {
   readonly url: string
@@ -18,6 +19,8 @@ export interface OpenOptions {
   readonly durability?: "full"
   /** Holds the password of a server; wins over one in the URL. */
   readonly passwordFile?: string
+  /** Beside RabbitMQ: the URL of the store that keeps the rows. */
+  readonly store?: string
   /** `[queues]` of tq.toml. */
   readonly queues?: Readonly<Record<string, QueueSettings>>
   /** Further queues that tq.toml speaks of: those that tasks are routed to. */
@@ -40,15 +43,13 @@ export function openConfigured(
 ): Promise<Engine> {
   const { url, namespace, passwordFile } = config
   const durability = config.file("durability")
-  if (/^amqps?:/i.test(url.value) && config.store.value !== undefined) {
-    throw new TqError("unsupported", "a store beside RabbitMQ: not in this version of tq")
-  }
   return openEngine({
     ...by,
     url: url.value,
     namespace: namespace.value,
     queues: config.file("queues") ?? {},
     routed: Object.values(config.file("routes") ?? {}),
+    ...(config.store.value !== undefined && { store: config.store.value }),
     ...(durability && { durability }),
     ...(passwordFile.value && { passwordFile: passwordFile.value }),
   })
@@ -63,6 +64,7 @@ async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
     }
     case "amqp":
     case "amqps": {
+      if (options.store !== undefined) return storedEngine(options.store, { ...options, url })
       const { RabbitEngine } = await import("./rabbitmq/rabbitmq.ts")
       return new RabbitEngine({ ...options, url })
     }
@@ -85,6 +87,31 @@ async function engineFor({ url, ...options }: OpenOptions): Promise<Engine> {
         `no engine for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH, redis://HOST or amqp://HOST`,
       )
   }
+}
+
+/** RabbitMQ with a store beside it. */
+async function storedEngine(store: string, options: OpenOptions): Promise<Engine> {
+  const { StoredEngine } = await import("./rabbitmq/stored.ts")
+  return new StoredEngine(await storeAt(store, options), options)
+}
+
+async function storeAt(
+  url: string,
+  { url: broker, passwordFile: _, durability: __, ...options }: OpenOptions,
+): Promise<Store> {
+  if (/^sqlite:/i.test(url)) {
+    const [{ SqliteEngine }, { refuseDistant }] = await Promise.all([
+      import("./sqlite/sqlite.ts"),
+      import("./rabbitmq/address.ts"),
+    ])
+    refuseDistant(broker)
+    // Whatever is acknowledged to the broker is on disk first.
+    return new SqliteEngine({ ...options, path: sqlitePath(url), durability: "full" })
+  }
+  throw new TqError(
+    "config",
+    `no store beside RabbitMQ for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH`,
+  )
 }
 
 /** `sqlite:PATH`, relative to the working directory, or `sqlite:///PATH`. */

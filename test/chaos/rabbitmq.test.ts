@@ -1,15 +1,15 @@
 /** RabbitMQ with nothing beside it: the broker is stopped, killed, cut off; what was confirmed ends, and nobody goes deaf. */
 import { describe, expect, test } from "bun:test"
 import { connect } from "amqplib"
-import { RabbitServer } from "../support/rabbit-server.ts"
+import { type RabbitOptions, RabbitServer } from "../support/rabbit-server.ts"
 import { Scene, type Trace, waitFor } from "./scene.ts"
 
 /** A scene on a broker of its own. */
 async function onRabbit(
   play: (scene: Scene, server: RabbitServer) => Promise<void>,
-  config: readonly string[] = [],
+  options: RabbitOptions = {},
 ): Promise<void> {
-  await using server = await RabbitServer.start({ config })
+  await using server = await RabbitServer.start(options)
   await using scene = new Scene()
   scene.env.TQ_URL = server.url
   await play(scene, server)
@@ -112,6 +112,35 @@ describe("the broker goes away", () => {
         expect([...arrived].toSorted()).toEqual([...ids].toSorted())
       }),
     180_000,
+  )
+})
+
+describe("a run longer than the consumer timeout", () => {
+  test(
+    "completes once, and what runs beside it is not disturbed",
+    () =>
+      onRabbit(
+        async (scene, server) => {
+          scene.env.TQ_URL = `${server.url}?consumerTimeout=12s`
+          traced(scene, "long", "sleep 25")
+          traced(scene, "short", "sleep 0.2")
+          const worker = await scene.worker(["-c", "3"])
+          const long = [await scene.push("long"), await scene.push("long")]
+          await waitFor("they run", () => scene.traced().length === 2)
+          const shorts: string[] = []
+          while (worker.count(/long completed/) < 2) {
+            shorts.push(await scene.push("short"))
+            await Bun.sleep(500)
+          }
+          await untilRun(scene, [...long, ...shorts], 15_000)
+          expect(scene.traced()).toHaveLength(long.length + shorts.length)
+          expect(worker.said).not.toContain("lost")
+          // Their copies are out of the hold: nothing is left to come back.
+          expect(await depthOf(server, `tq.hold.${worker.id}.default`)).toBe(0)
+        },
+        { config: ["consumer_timeout = 12000"], advanced: "{channel_tick_interval, 1000}" },
+      ),
+    120_000,
   )
 })
 

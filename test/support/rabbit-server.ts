@@ -12,6 +12,8 @@ export interface RabbitOptions {
   readonly folder?: string
   /** Lines of rabbitmq.conf: `consumer_timeout = 60000`. */
   readonly config?: readonly string[]
+  /** Erlang terms for what rabbitmq.conf does not know: `{channel_tick_interval, 1000}`. */
+  readonly advanced?: string
   /** Of a cluster: nodes with one port mapper and one cookie find each other. */
   readonly mapper?: PortMapper
   readonly cookie?: string
@@ -173,7 +175,8 @@ export class RabbitServer implements AsyncDisposable {
       RABBITMQ_LOG_BASE: own("log"),
       RABBITMQ_ENABLED_PLUGINS_FILE: own("plugins"),
       RABBITMQ_CONFIG_FILE: own("rabbitmq"),
-      RABBITMQ_ADVANCED_CONFIG_FILE: own("none.config"),
+      RABBITMQ_ADVANCED_CONFIG_FILE: own("advanced.config"),
+      ERL_CRASH_DUMP: own("erl_crash.dump"),
       RABBITMQ_CONF_ENV_FILE: "/dev/null",
       // Becomes the server itself instead of watching over it.
       RUNNING_UNDER_SYSTEMD: "true",
@@ -181,7 +184,9 @@ export class RabbitServer implements AsyncDisposable {
   }
 
   #writeConfig(): void {
-    writeFileSync(join(this.folder, "rabbitmq.conf"), `${(this.#options.config ?? []).join("\n")}\n`)
+    const { config = [], advanced = "" } = this.#options
+    writeFileSync(join(this.folder, "rabbitmq.conf"), `${config.join("\n")}\n`)
+    writeFileSync(join(this.folder, "advanced.config"), `[{rabbit, [${advanced}]}].\n`)
   }
 
   async #end(signal: NodeJS.Signals): Promise<void> {

@@ -7,7 +7,7 @@ import { sharedRabbit } from "./rabbit-server.ts"
 import { seeded } from "./random.ts"
 
 /** Queues that the rules push to. */
-const queues = ["default", "a", "b", "c", "elsewhere", "next"]
+export const queues = ["default", "late", "a", "b", "c", "elsewhere", "next"]
 
 let namespaces = 0
 

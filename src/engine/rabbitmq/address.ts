@@ -9,6 +9,7 @@
  * `servername`, `verify=no`.
  */
 import { readFileSync } from "node:fs"
+import { hostname, networkInterfaces } from "node:os"
 import type { Millis } from "../../core/clock.ts"
 import { tryDuration } from "../../core/duration.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
@@ -82,6 +83,19 @@ export function parseAddress(url: string, passwordFile?: string): Address {
     ...(isSecure && { tls: tlsOf(given, location) }),
     location,
   }
+}
+
+/** A file is there for the workers of one machine: the broker must be for those only, too. */
+export function refuseDistant(url: string): void {
+  const { hosts, location } = parseAddress(url)
+  const own = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? [])
+  const near = new Set(["localhost", "::1", hostname(), ...own.map(({ address }) => address)])
+  const distant = hosts.find(({ name }) => !near.has(name) && !name.startsWith("127."))
+  if (!distant) return
+  throw new TqError(
+    "config",
+    `${location} is on another machine, whose workers would not have the store sqlite: use --store redis://...`,
+  )
 }
 
 function hostOf(text: string, port: number, location: string): Host {

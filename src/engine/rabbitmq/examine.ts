@@ -1,16 +1,18 @@
 /** What an operator should know of a RabbitMQ broker: its version, whether it takes messages, what has gone astray. */
 import { TqError } from "../../core/errors.ts"
 import type { Finding } from "../engine.ts"
+import type { Broker } from "./broker.ts"
 import { unroutable } from "./names.ts"
 import type { Queues } from "./queues.ts"
 import type { RollCall } from "./rollcall.ts"
-import { isAtLeast, type Wire } from "./wire.ts"
+import { isAtLeast } from "./wire.ts"
 
 /** The end of the series before it; what is older gets no corrections from anybody. */
 const wellKept = "3.13"
 
-export async function examine(wire: Wire, queues: Queues, rollCall: RollCall): Promise<Finding[]> {
-  const { version } = await wire.connected()
+export async function examine({ out, queues, rollCall }: Broker, scope: "start" | "all"): Promise<Finding[]> {
+  if (scope === "start") return [await astray(queues)]
+  const { version } = await out.connected()
   return [versionOf(version), await alarms(rollCall), await astray(queues)]
 }
 

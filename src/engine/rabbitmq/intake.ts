@@ -74,6 +74,8 @@ export class Intake {
   /** A claim has stopped the consumers that others wait for. */
   #stirred = Promise.withResolvers<void>()
   #turn: Promise<unknown> = Promise.resolve()
+  /** How many wait for what comes by itself; while nobody does, nothing may come. */
+  #waiting = 0
   #isClosed = false
 
   constructor(options: IntakeOptions) {
@@ -82,11 +84,7 @@ export class Intake {
 
   /** Messages of these queues, in their order: what is there now, at most `limit`. */
   take(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
-    return this.#alone(() => this.#take(queues, limit)).finally(() => {
-      const { resolve } = this.#stirred
-      this.#stirred = Promise.withResolvers()
-      resolve()
-    })
+    return this.#alone(() => this.#take(queues, limit)).finally(() => this.#stir())
   }
 
   /** Puts back at the head what was taken and is not wanted after all. */
@@ -99,6 +97,7 @@ export class Intake {
     const { promise: aborted, resolve } = Promise.withResolvers<"enough">()
     const stop = () => resolve("enough")
     signal.addEventListener("abort", stop)
+    this.#waiting++
     try {
       while (!signal.aborted && !this.#isClosed) {
         const rung = this.#bell.promise.then(() => "enough" as const)
@@ -108,6 +107,7 @@ export class Intake {
         if ((await Promise.race([rung, stirred, aborted])) === "enough") return
       }
     } finally {
+      this.#waiting--
       signal.removeEventListener("abort", stop)
     }
   }
@@ -138,6 +138,27 @@ export class Intake {
     return true
   }
 
+  /** Acknowledges messages whose tasks still run: what comes for their places is not wanted. */
+  acknowledgeEarly(deliveries: readonly Delivery[]): Promise<void> {
+    const acknowledging = this.#alone(async () => {
+      await this.#stopConsuming()
+      for (const delivery of deliveries) this.acknowledge(delivery)
+    })
+    return acknowledging.finally(() => this.#stir())
+  }
+
+  /** Puts it back in its place in the queue. */
+  requeue(delivery: Delivery): void {
+    if (!this.#outstanding.delete(delivery)) return
+    try {
+      delivery.channel.nack(delivery.message, false, true)
+    } catch {
+      // The channel is closing: the broker puts it back by itself.
+      return
+    }
+    if (delivery.consumer) delivery.consumer.unacked--
+  }
+
   holds(delivery: Delivery): boolean {
     return this.#outstanding.has(delivery)
   }
@@ -146,6 +167,12 @@ export class Intake {
   ring(): void {
     const { resolve } = this.#bell
     this.#bell = Promise.withResolvers()
+    resolve()
+  }
+
+  #stir(): void {
+    const { resolve } = this.#stirred
+    this.#stirred = Promise.withResolvers()
     resolve()
   }
 
@@ -163,8 +190,10 @@ export class Intake {
     if (wanted.length === 1 && this.#canStream(only!.name)) {
       const room = Math.min(limit, only!.limit)
       await this.#streamFrom(only!.name, room)
-      if (this.#buffer.length < room) await this.#untilDelivered(only!.name)
-      return this.#buffer.splice(0, room)
+      if (this.#buffer.length < room) await this.#untilDelivered(only!.name, room)
+      const came = this.#buffer.splice(0, room)
+      if (came.length < room && this.#waiting === 0) await this.#stopConsuming()
+      return came
     }
     return this.#pick(wanted, limit)
   }
@@ -193,13 +222,18 @@ export class Intake {
     if (places > 0) this.#stream = await this.#consume(channel, queue, places)
   }
 
-  async #untilDelivered(queue: string): Promise<void> {
+  async #untilDelivered(queue: string, room: number): Promise<void> {
     const channel = await this.#ready()
     const name = this.#options.names.queue(queue)
-    await this.#asking(queue, async () => {
-      await channel.checkQueue(name)
-      await channel.checkQueue(name)
-    })
+    let before = -1
+    let isThere = false
+    // What is more than a few hundred comes in portions, each when the last has been passed on.
+    while (!isThere && this.#buffer.length < room && this.#buffer.length > before) {
+      before = this.#buffer.length
+      const { messageCount } = await this.#asking(queue, () => channel.checkQueue(name))
+      await this.#asking(queue, () => channel.checkQueue(name))
+      isThere = messageCount === 0
+    }
   }
 
   async #pick(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {

@@ -139,8 +139,26 @@ function decodeOwn(text: string): Pick<Parcel, "record" | "state"> | undefined {
   }
   const body = bodyOf(rest)
   if (!isObject(first) || first.v !== version || body === undefined || !isIndexed(first)) return undefined
-  const { v: _, state, ...indexed } = first
-  return { record: { ...(indexed as Omit<TaskRecord, "body">), body }, state: stateOf(state) }
+  return { record: { ...indexedOf(first), body }, state: stateOf(first.state) }
+}
+
+/** What a task without a store can be; whatever else somebody wrote is left out. */
+function indexedOf(first: Record<string, unknown>): Omit<TaskRecord, "body"> {
+  const { id, name, queue, priority, createdAt, label } = first
+  const moment = (key: "runAt" | "expiresAt") => {
+    const at = isObject(first[key]) ? first[key].at : undefined
+    return isCount(at) ? { [key]: { at } } : {}
+  }
+  return {
+    id: id as string,
+    name: name as string,
+    queue: queue as string,
+    priority: priority as Priority,
+    createdAt: createdAt as Millis,
+    ...moment("runAt"),
+    ...moment("expiresAt"),
+    ...(typeof label === "string" && { label }),
+  }
 }
 
 function bodyOf(rest: string): string | undefined {

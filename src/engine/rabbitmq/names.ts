@@ -39,8 +39,8 @@ export class Names {
     return `${this.queue(name)}.dead`
   }
 
-  /** The queue where a worker's long tasks are kept while they run. */
-  hold(worker: string): string {
-    return `${this.#namespace}.hold.${worker}`
+  /** Where a worker's long tasks of a queue are kept while they run. */
+  hold(worker: string, queue: string): string {
+    return `tq.hold.${worker}.${this.queue(queue)}`
   }
 }

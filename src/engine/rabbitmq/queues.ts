@@ -59,13 +59,19 @@ export class Queues {
     return this.#options[queue]?.kind ?? this.#kind
   }
 
+  /** Whether it depends on the broker's version or on somebody else's queue. */
+  mayRefusePriority(queue: string, priority: Priority): boolean {
+    if (priority === defaultPriority) return false
+    return this.#options[queue]?.foreign === true || this.kindOf(queue) === "quorum"
+  }
+
   /** Refuses by name what a queue of this kind cannot do on this version of the broker. */
   refusePriority(queue: string, priority: Priority, version: string): void {
-    if (priority === defaultPriority) return
+    if (!this.mayRefusePriority(queue, priority)) return
     if (this.#options[queue]?.foreign) {
       throw new TqError("unsupported", `queue ${queue} is foreign: others declare it, without priorities`)
     }
-    if (this.kindOf(queue) === "quorum" && !isAtLeast(version, "4.3")) {
+    if (!isAtLeast(version, "4.3")) {
       throw new TqError(
         "unsupported",
         `priorities in the quorum queue ${queue} need RabbitMQ 4.3, which has strict ones: this is ${version}`,
@@ -98,6 +104,11 @@ export class Queues {
   forget(queue: string): void {
     this.#known.delete(this.#names.queue(queue))
     this.#known.delete(this.#names.dead(queue))
+  }
+
+  /** The same by its name at the broker. */
+  forgetName(name: string): void {
+    this.#known.delete(name)
   }
 
   /** How many messages are ready; undefined where there is no such queue. */

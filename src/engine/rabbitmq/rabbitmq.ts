@@ -12,10 +12,10 @@
  * `Dead` looks into the dead-letter queues.
  */
 import type { Lease } from "../../core/claim.ts"
-import { type Clock, instantOf, type Millis, type Random } from "../../core/clock.ts"
+import { instantOf, type Millis } from "../../core/clock.ts"
 import type { TqError } from "../../core/errors.ts"
 import type { Filter } from "../../core/filter.ts"
-import { type TaskId, ulids } from "../../core/id.ts"
+import type { TaskId } from "../../core/id.ts"
 import { leastUrgent } from "../../core/priority.ts"
 import { type Status, statuses } from "../../core/state.ts"
 import type { TaskRecord } from "../../core/task.ts"
@@ -35,33 +35,15 @@ import type {
   WorkerRef,
 } from "../engine.ts"
 import { needsStore } from "../refusal.ts"
-import { parseAddress } from "./address.ts"
+import { Broker, type RabbitOptions } from "./broker.ts"
 import { Dead } from "./dead.ts"
-import { Dispatch, type Shipment } from "./dispatch.ts"
+import type { Shipment } from "./dispatch.ts"
 import { examine } from "./examine.ts"
-import { isAtOnce, Ladder } from "./ladder.ts"
+import { isAtOnce } from "./ladder.ts"
 import { freshState } from "./message.ts"
-import { Names } from "./names.ts"
 import { Followed, News } from "./news.ts"
-import { Publisher } from "./publisher.ts"
-import { type QueueOptions, Queues } from "./queues.ts"
-import { Replies, replyAddress } from "./replies.ts"
-import { RollCall } from "./rollcall.ts"
+import { replyAddress } from "./replies.ts"
 import { Station } from "./station.ts"
-import { Wire } from "./wire.ts"
-
-export interface RabbitOptions {
-  readonly url: string
-  readonly namespace: string
-  readonly clock: Clock
-  readonly random: Random
-  readonly patience?: Millis
-  readonly passwordFile?: string
-  /** `[queues]` of tq.toml. */
-  readonly queues?: Readonly<Record<string, QueueOptions>>
-  /** Further queues that tq.toml speaks of: those that tasks are routed to. */
-  readonly routed?: readonly string[]
-}
 
 export class RabbitEngine implements Engine {
   readonly kind = "rabbitmq"
@@ -85,71 +67,39 @@ export class RabbitEngine implements Engine {
   readonly isPrivate = false
   readonly cadence = { beat: 5_000, sweep: 5_000 } as const
   readonly location: string
-  readonly #clock: Clock
-  readonly #patience: Millis
-  readonly #names: Names
-  /** Publishes and asks. */
-  readonly #out: Wire
-  /** Takes and acknowledges. */
-  readonly #in: Wire
-  readonly #queues: Queues
-  readonly #ladder: Ladder
-  readonly #publisher: Publisher
-  readonly #dispatch: Dispatch
-  readonly #rollCall: RollCall
+  readonly #broker: Broker
   readonly #followed: Followed
   readonly #news: News
   readonly #dead: Dead
-  readonly #newId: () => TaskId
   readonly #stations = new Map<string, Station>()
   /** Queues that this process has had to do with. */
   readonly #met: Set<string>
 
   constructor(options: RabbitOptions) {
-    const { clock, random, namespace, patience = 10_000 } = options
-    const address = parseAddress(options.url, options.passwordFile)
-    const names = new Names(namespace)
-    this.#names = names
-    this.location = address.location
-    this.#clock = clock
-    this.#patience = patience
-    this.#newId = ulids(clock, random)
-    this.#out = new Wire(address, "tq", patience, random)
-    this.#in = new Wire(address, "tq worker", patience, random)
-    this.#queues = new Queues(this.#out, names, patience, address.queues, options.queues ?? {})
-    this.#ladder = new Ladder(this.#out, patience)
-    this.#publisher = new Publisher(this.#out, patience)
-    const shared = { names, clock, random, patience, publisher: this.#publisher, queues: this.#queues }
-    this.#dispatch = new Dispatch({ ...shared, ladder: this.#ladder })
-    const replies = new Replies(this.#publisher, patience)
-    this.#rollCall = new RollCall({ ...shared, replies })
-    this.#followed = new Followed(replies)
-    this.#news = new News(this.#publisher, clock)
-    this.#dead = new Dead({
-      ...shared,
-      wire: this.#out,
-      dispatch: this.#dispatch,
-      newId: this.#newId,
-      known: () => [...this.#met],
-    })
-    this.#met = new Set(["default", ...this.#queues.configured, ...(options.routed ?? [])])
+    const broker = new Broker(options)
+    this.#broker = broker
+    this.location = broker.address.location
+    this.#followed = new Followed(broker.replies)
+    this.#news = new News(broker.publisher, broker.clock)
+    this.#dead = new Dead({ ...broker, wire: broker.out, known: () => [...this.#met] })
+    this.#met = new Set(["default", ...broker.queues.configured, ...(options.routed ?? [])])
   }
 
   async open() {
-    await this.#out.connected()
+    await this.#broker.out.connected()
   }
 
   async close() {
     for (const station of this.#stations.values()) await station.close()
     this.#stations.clear()
-    await Promise.all([this.#out.close(), this.#in.close()])
+    await this.#broker.close()
   }
 
   async push(tasks: readonly TaskRecord[], options: PushOptions = {}) {
     for (const task of tasks) refuseTask(task)
-    const { version } = await this.#out.connected()
-    for (const { queue, priority } of tasks) this.#queues.refusePriority(queue, priority, version)
-    const now = this.#clock.now()
+    const { version } = await this.#broker.out.connected()
+    for (const { queue, priority } of tasks) this.#broker.queues.refusePriority(queue, priority, version)
+    const now = this.#broker.clock.now()
     const queues = [...new Set(tasks.map(({ queue }) => queue))]
     for (const queue of queues) this.#met.add(queue)
     const shipments = tasks.map((task) => shipmentOf(task, now, options.follow === true))
@@ -158,7 +108,7 @@ export class RabbitEngine implements Engine {
     if (options.follow) {
       for (const shipment of shipments) await this.#followed.expect(shipment.parcel.record, status(shipment))
     }
-    const returned = await this.#dispatch.send(shipments, await this.#rollCall.probes(queues))
+    const returned = await this.#broker.dispatch.send(shipments, await this.#broker.rollCall.probes(queues))
     const results = shipments.map(
       (shipment): Pushed => ({
         id: shipment.parcel.record.id,
@@ -166,7 +116,7 @@ export class RabbitEngine implements Engine {
         status: status(shipment),
       }),
     )
-    return { results, audiences: this.#rollCall.audiences(queues, returned) }
+    return { results, audiences: this.#broker.rollCall.audiences(queues, returned) }
   }
 
   async claim(worker: WorkerRef, demand: Demand) {
@@ -179,7 +129,7 @@ export class RabbitEngine implements Engine {
     const lost = await station.settle(settlements)
     const claimed = demand
       ? await this.claim(worker, demand)
-      : { standing: "live" as const, claims: [], now: this.#clock.now() }
+      : { standing: "live" as const, claims: [], now: this.#broker.clock.now() }
     station.settled()
     return { ...claimed, lost }
   }
@@ -187,9 +137,9 @@ export class RabbitEngine implements Engine {
   async beat(worker: WorkerInfo, news?: { readonly resync?: readonly Lease[] }) {
     for (const queue of worker.queues) this.#met.add(queue)
     // A new ladder takes its time, and the first retry shall not have to wait for it. What needs it meets its troubles too.
-    if (worker.queues.length > 0) this.#ladder.whole().catch(() => undefined)
+    if (worker.queues.length > 0) this.#broker.ladder.whole().catch(() => undefined)
     const beat = await this.#station(worker.ref.id).beat(worker, news?.resync)
-    return { ...beat, now: this.#clock.now() }
+    return { ...beat, now: this.#broker.clock.now() }
   }
 
   async leave(worker: WorkerRef) {
@@ -233,7 +183,8 @@ export class RabbitEngine implements Engine {
 
   async count(filter: Filter) {
     const purged = isPurge(filter)
-    if (purged !== undefined) return (await this.#queues.depth(this.#names.queue(purged)))?.messages ?? 0
+    if (purged !== undefined)
+      return (await this.#broker.queues.depth(this.#broker.names.queue(purged)))?.messages ?? 0
     if (!isAboutFailed(filter)) throw unsupported("lookup")
     return this.#dead.count(filter)
   }
@@ -241,7 +192,7 @@ export class RabbitEngine implements Engine {
   async revise(target: Target, change: Change) {
     if (change.kind === "delete" && "filter" in target) {
       const purged = isPurge(target.filter)
-      if (purged !== undefined) return { results: [], unnamed: await this.#queues.purge(purged) }
+      if (purged !== undefined) return { results: [], unnamed: await this.#broker.queues.purge(purged) }
     }
     const isAboutDead = "filter" in target ? isAboutFailed(target.filter) : target.among === "failed"
     if (!isAboutDead || (change.kind !== "retry" && change.kind !== "delete")) throw unsupported("revise")
@@ -254,15 +205,15 @@ export class RabbitEngine implements Engine {
   }
 
   async workers() {
-    return this.#rollCall.workers()
+    return this.#broker.rollCall.workers()
   }
 
   async drain(nameOrId: string) {
-    return this.#rollCall.drain(nameOrId)
+    return this.#broker.rollCall.drain(nameOrId)
   }
 
-  async examine() {
-    return examine(this.#out, this.#queues, this.#rollCall)
+  async examine(scope: "start" | "all") {
+    return examine(this.#broker, scope)
   }
 
   // ── what needs a store ────────────────────────────────────────────────────────────────────────────────────────
@@ -321,8 +272,8 @@ export class RabbitEngine implements Engine {
 
   async #queueInfo(queue: string): Promise<QueueInfo | undefined> {
     const [ready, dead] = await Promise.all([
-      this.#queues.depth(this.#names.queue(queue)),
-      this.#queues.depth(this.#names.dead(queue)),
+      this.#broker.queues.depth(this.#broker.names.queue(queue)),
+      this.#broker.queues.depth(this.#broker.names.dead(queue)),
     ])
     if (!ready && !dead) return undefined
     const none = Object.fromEntries(statuses.map((status) => [status, 0])) as Record<Status, number>
@@ -338,18 +289,7 @@ export class RabbitEngine implements Engine {
   #station(id: string): Station {
     let station = this.#stations.get(id)
     if (!station) {
-      station = new Station({
-        id,
-        wire: this.#in,
-        queues: this.#queues,
-        names: this.#names,
-        publisher: this.#publisher,
-        dispatch: this.#dispatch,
-        news: this.#news,
-        clock: this.#clock,
-        patience: this.#patience,
-        newId: this.#newId,
-      })
+      station = new Station({ ...this.#broker, id, wire: this.#broker.in, news: this.#news })
       this.#stations.set(id, station)
     }
     return station

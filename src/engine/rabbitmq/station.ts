@@ -16,7 +16,10 @@ import { attemptOf, type Failure, keptFailures } from "../../core/state.ts"
 import type { Outcome } from "../../core/transition.ts"
 import type { Beat, Demand, Note, Settlement, Wake, WorkerInfo } from "../engine.ts"
 import { needsStore } from "../refusal.ts"
+import type { Address } from "./address.ts"
+import { asideOf } from "./aside.ts"
 import type { Dispatch, Shipment } from "./dispatch.ts"
+import { Hold, type HoldOptions, renewEvery } from "./hold.ts"
 import { type Delivery, Intake, type IntakeOptions } from "./intake.ts"
 import { type Carried, decode, freshState, type Parcel, taskStateOf } from "./message.ts"
 import type { News } from "./news.ts"
@@ -29,9 +32,10 @@ const earlyBy: Millis = 64
 
 export interface StationOptions
   extends Omit<IntakeOptions, "lost" | "giveBack">,
-    Omit<PresenceOptions, "drain"> {
-  readonly id: string
+    Omit<PresenceOptions, "drain">,
+    HoldOptions {
   readonly dispatch: Dispatch
+  readonly address: Address
   readonly news: News
   readonly clock: Clock
   readonly newId: () => TaskId
@@ -42,12 +46,17 @@ interface Held {
   readonly delivery: Delivery
   readonly parcel: Parcel
   readonly startedAt: Millis
+  /** Monotonic: since when the broker waits for it, or its copy was put into the hold. */
+  since: Millis
+  /** Its copy in the hold; the message is acknowledged. */
+  copy?: string
 }
 
 export class Station {
   readonly #options: StationOptions
   readonly #intake: Intake
   readonly #presence: Presence
+  readonly #hold: Hold
   readonly #held = new Map<string, Held>()
   /** Applied by a settle that failed later on: it is sent again as a whole. */
   readonly #applied = new Set<string>()
@@ -63,6 +72,7 @@ export class Station {
       lost: (deliveries) => this.#lose(deliveries),
       giveBack: (deliveries) => this.#giveBack(deliveries),
     })
+    this.#hold = new Hold(options)
     this.#presence = new Presence({
       ...options,
       drain: () => {
@@ -107,7 +117,8 @@ export class Station {
       epoch: this.#freeEpoch(record.id, state.epoch + 1),
       worker: this.#options.id,
     }
-    this.#held.set(keyOf(lease), { lease, delivery, parcel, startedAt: now })
+    const since = this.#options.clock.mono()
+    this.#held.set(keyOf(lease), { lease, delivery, parcel, startedAt: now, since })
     this.#options.news.tell(parcel, { ...taskStateOf(state, "running"), epoch: lease.epoch, startedAt: now })
     return {
       lease,
@@ -137,7 +148,9 @@ export class Station {
       const { message, queue } = delivery
       const parcel = decode(message, queue, now, newId)
       const { expiresAt, dueAt } = parcel.state
-      if (expiresAt !== undefined && expiresAt <= now) dropped.push({ delivery, parcel })
+      // Its row is in a store that this worker does not have: a worker that has it comes by.
+      if (parcel.state.store) moved.push({ delivery, shipment: asideOf(parcel, queue, now) })
+      else if (expiresAt !== undefined && expiresAt <= now) dropped.push({ delivery, parcel })
       else if (dueAt !== undefined && dueAt - now > earlyBy) {
         moved.push({ delivery, shipment: { parcel, queue, to: "queue", dueAt } })
       } else if (message.fields.redelivered) {
@@ -173,6 +186,19 @@ export class Station {
     return { parcel: { ...parcel, state: dead }, queue, to: "dead" }
   }
 
+  async #giveBackHeld(all: readonly Held[]): Promise<void> {
+    for (const { lease } of all) this.#held.delete(keyOf(lease))
+    const ours = all.filter((held) => this.#isOurs(held))
+    if (ours.length === 0) return
+    await this.#options.dispatch.send(
+      ours.map(({ parcel, delivery: { queue } }) => ({ parcel, queue, to: "queue" })),
+    )
+    for (const { delivery, copy } of ours) {
+      this.#intake.acknowledge(delivery)
+      if (copy !== undefined) await this.#hold.takeOut(delivery.queue, new Set([copy]))
+    }
+  }
+
   async #giveBack(deliveries: readonly Delivery[]): Promise<void> {
     const { clock, newId, dispatch } = this.#options
     const now = clock.now()
@@ -198,7 +224,7 @@ export class Station {
     for (const settlement of settlements) {
       const { outcome } = settlement
       const held = this.#held.get(keyOf(outcome.lease))
-      if (held && outcome.lease.worker === this.#options.id && this.#intake.holds(held.delivery)) {
+      if (held && outcome.lease.worker === this.#options.id && this.#isOurs(held)) {
         applying.push({ held, settlement, ...applied(held, outcome, now) })
       } else if (!this.#applied.has(keyOf(outcome.lease))) lost.push(outcome.lease)
     }
@@ -208,10 +234,45 @@ export class Station {
       this.#held.delete(keyOf(held.lease))
       // Lost in this very moment: what was published counts, and the task runs once more.
       this.#intake.acknowledge(held.delivery)
+      if (held.copy !== undefined) await this.#hold.takeOut(held.delivery.queue, new Set([held.copy]))
       this.#applied.add(keyOf(held.lease))
       this.#tellEnd(held, settlement, state)
     }
     return lost
+  }
+
+  #isOurs({ delivery, copy }: Held): boolean {
+    return copy !== undefined || this.#intake.holds(delivery)
+  }
+
+  /** Long runs: their messages into the hold before the broker takes them back, and anew while they are there. */
+  async #keepLong(): Promise<void> {
+    const { clock, address } = this.#options
+    const now = clock.mono()
+    const isLong = ({ delivery, since, copy }: Held) =>
+      copy === undefined
+        ? delivery.isTimed && now - since > address.consumerTimeout / 2 && this.#intake.holds(delivery)
+        : now - since > renewEvery
+    const long = [...this.#held.values()].filter(isLong)
+    if (long.length === 0) return
+    const copies = await this.#hold.put(long.map(({ parcel, delivery: { queue } }) => ({ parcel, queue })))
+    const before = long.flatMap(({ copy, delivery }) =>
+      copy === undefined ? [] : [{ copy, queue: delivery.queue }],
+    )
+    await this.#intake.acknowledgeEarly(long.map(({ delivery }) => delivery))
+    for (const [i, held] of long.entries()) {
+      held.copy = copies[i]!
+      held.since = now
+    }
+    for (const queue of new Set(before.map((one) => one.queue))) {
+      const own = before.filter((one) => one.queue === queue)
+      await this.#hold.takeOut(queue, new Set(own.map(({ copy }) => copy)))
+    }
+    // Settled meanwhile: nobody else takes these out.
+    for (const held of long) {
+      if (this.#held.get(keyOf(held.lease)) !== held)
+        await this.#hold.takeOut(held.delivery.queue, new Set([held.copy!]))
+    }
   }
 
   /** The worker has heard of the last settle. */
@@ -253,9 +314,9 @@ export class Station {
     const held = new Set(resync?.map(keyOf))
     if (resync) {
       const unknown = [...this.#held.values()].filter(({ lease }) => !held.has(keyOf(lease)))
-      for (const { lease } of unknown) this.#held.delete(keyOf(lease))
-      await this.#giveBack(unknown.map(({ delivery }) => delivery))
+      await this.#giveBackHeld(unknown)
     }
+    await this.#keepLong()
     const lost = (resync ?? []).filter((lease) => !this.#held.has(keyOf(lease)))
     const cancelled = this.#lost.splice(0)
     this.#isDrainHeard ||= this.#isToDrain
@@ -289,11 +350,7 @@ export class Station {
   /** Gives back what it holds, uncharged, and goes. */
   async leave(): Promise<void> {
     await this.#intake.release()
-    const held = [...this.#held.values()]
-    this.#held.clear()
-    await this.#giveBack(
-      held.map(({ delivery }) => delivery).filter((delivery) => this.#intake.holds(delivery)),
-    )
+    await this.#giveBackHeld([...this.#held.values()])
     await this.close()
   }
 

@@ -141,7 +141,7 @@ function readyRows(store: Store, queue: string, limit: number): ClaimRow[] {
     .all(queue, limit)
 }
 
-function pausedQueues(store: Store): ReadonlySet<string> {
+export function pausedQueues(store: Store): ReadonlySet<string> {
   const rows = store.sql<{ name: string }>("SELECT name FROM queue WHERE paused = 1").all()
   return new Set(rows.map(({ name }) => name))
 }

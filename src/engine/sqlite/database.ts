@@ -139,6 +139,11 @@ export class Store {
     return statement as Statement<Row, Bindings>
   }
 
+  /** Several statements at once, that return nothing. */
+  script(text: string): void {
+    this.#open().run(text)
+  }
+
   /** Reads from one snapshot. */
   async read<T>(work: () => T): Promise<T> {
     return this.#patiently(() => {

@@ -12,13 +12,12 @@ import type { Lease } from "../../core/claim.ts"
 import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { TqError } from "../../core/errors.ts"
 import type { Filter, Retention } from "../../core/filter.ts"
-import type { TaskId } from "../../core/id.ts"
+import { type TaskId, ulids } from "../../core/id.ts"
 import type { TaskRecord } from "../../core/task.ts"
 import type {
   Change,
   CronDraft,
   Demand,
-  Engine,
   Firing,
   Item,
   Note,
@@ -30,10 +29,11 @@ import type {
   WorkerInfo,
   WorkerRef,
 } from "../engine.ts"
+import type { CopyRef, Store } from "../store.ts"
 import { drainCascades } from "./cascade.ts"
-import { claim, standingOf } from "./claim.ts"
+import { claim, standingOf, untilDue } from "./claim.ts"
 import { cronEntries, cronEntry, dueCrons, putCron } from "./cron.ts"
-import { Store } from "./database.ts"
+import { Store as Database } from "./database.ts"
 import { dump } from "./dump.ts"
 import { memosOf, sendEvent } from "./event.ts"
 import { examine } from "./examine.ts"
@@ -41,6 +41,7 @@ import { followTask } from "./follow.ts"
 import { forgetLock, isHeld } from "./liveness.ts"
 import { databasePath, isPrivate, locationOf, lockPath } from "./location.ts"
 import { countTasks, getTask, listTasks, queueInfos } from "./look.ts"
+import { dispatch, dispatched, enlist, hasDispatches, storeId, take } from "./outbox.ts"
 import { outputOf } from "./output.ts"
 import { prune } from "./prune.ts"
 import { pushAll } from "./push.ts"
@@ -65,7 +66,7 @@ export interface SqliteOptions {
   readonly migrate?: boolean
 }
 
-export class SqliteEngine implements Engine {
+export class SqliteEngine implements Store {
   readonly kind = "sqlite"
   readonly supports = {
     lookup: true,
@@ -86,7 +87,8 @@ export class SqliteEngine implements Engine {
   } as const
   readonly cadence = { beat: 5_000, sweep: 1_000 } as const
   readonly location: string
-  readonly #store: Store
+  readonly #store: Database
+  readonly #newId: () => string
   readonly #locks = new HeldLocks()
   readonly #watch = new Watch()
   readonly #salvo: Salvo
@@ -94,7 +96,8 @@ export class SqliteEngine implements Engine {
   constructor(options: SqliteOptions) {
     const path = databasePath(options.path, options.namespace)
     this.location = `sqlite:${path}`
-    this.#store = new Store(locationOf(path), {
+    this.#newId = ulids(options.clock, options.random)
+    this.#store = new Database(locationOf(path), {
       clock: options.clock,
       random: options.random,
       patience: options.patience ?? 10_000,
@@ -297,6 +300,31 @@ export class SqliteEngine implements Engine {
       refuseRelocated(this.#store)
       return work(now)
     })
+  }
+
+  async enlist() {
+    const known = this.#store.read(() => storeId(this.#store))
+    return (await known) ?? this.#write("durable", () => enlist(this.#store, this.#newId()))
+  }
+
+  async dispatch(
+    limit: number,
+    { advance, lost = [] }: { readonly advance: boolean; readonly lost?: readonly string[] },
+  ) {
+    const now = this.#store.clock.now()
+    if (!hasDispatches(this.#store, lost, now)) {
+      const wakeIn = untilDue(this.#store, now)
+      return { copies: [], more: false, ...(wakeIn !== undefined && { wakeIn }) }
+    }
+    return this.#change((now) => dispatch(this.#store, limit, advance, lost, now))
+  }
+
+  async dispatched(sent: readonly CopyRef[]) {
+    await this.#write("durable", (now) => dispatched(this.#store, sent, now))
+  }
+
+  async take(worker: WorkerRef, got: readonly CopyRef[], starting: number) {
+    return this.#change((now) => take(this.#store, worker, got, starting, now))
   }
 
   #write<T>(durability: "durable" | "lazy", work: (now: Millis) => T): Promise<T> {

@@ -184,7 +184,9 @@ export class Life {
     const rank = (task: ModelTask) => [names.indexOf(task.queue as "a"), task.priority, task.seq]
     const order = (a: ModelTask, b: ModelTask) => {
       const [left, right] = [rank(a), rank(b)]
-      return left[0]! - right[0]! || left[1]! - right[1]! || left[2]! - right[2]!
+      return (
+        left[0]! - right[0]! || left[1]! - right[1]! || (this.#stage.keepsPlaces ? left[2]! - right[2]! : 0)
+      )
     }
     expect(chosen).toEqual(chosen.toSorted(order))
     const passedOver = [...this.#model.tasks.values()].filter(

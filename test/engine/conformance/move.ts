@@ -355,7 +355,7 @@ export function moveRules(suite: Suite): void {
           })
         })
       }),
-      { numRuns: 15 },
+      { numRuns: Math.min(15, suite.harness.lives ?? 15) },
     )
   })
 

@@ -90,7 +90,7 @@ export function randomRules(suite: Suite): void {
             await life.finish()
           })
         }),
-        { numRuns: 40 },
+        { numRuns: suite.harness.lives ?? 40 },
       )
     })
   })

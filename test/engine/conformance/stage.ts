@@ -15,6 +15,10 @@ export interface Harness {
   readonly timeTravel: boolean
   /** Whether `peer.ts` can open such a store in a process of its own. */
   readonly processes: boolean
+  /** `false`: a task that becomes pending again, or later, stands behind those of its priority that were pending before. */
+  readonly keepsPlaces?: false
+  /** How many random lives are played; a store that takes its time lives fewer. 40 unless told. */
+  readonly lives?: number
   /** A span long enough that nothing falls due by accident, short enough to let it go by. */
   readonly soon: Millis
   /** An empty store. */
@@ -41,6 +45,7 @@ export class Stage {
   readonly engine: Engine
   readonly ground: Ground
   readonly soon: Millis
+  readonly keepsPlaces: boolean
   readonly #engines: Engine[]
   #actors: Actor[] = []
   #tasks = 0
@@ -51,6 +56,7 @@ export class Stage {
     this.engine = engine
     this.#engines = [engine]
     this.soon = harness.soon
+    this.keepsPlaces = harness.keepsPlaces ?? true
   }
 
   async clear(): Promise<void> {

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test"
 import type { Capability } from "../../../src/engine/engine.ts"
 import { type Harness, Stage } from "./stage.ts"
 
-export type Need = Capability | "time travel" | "processes"
+export type Need = Capability | "time travel" | "processes" | "places"
 
 type Play = (stage: Stage) => Promise<void>
 
@@ -17,6 +17,7 @@ export class Suite {
 
   lacks(need: Need): boolean {
     if (need === "time travel") return !this.harness.timeTravel
+    if (need === "places") return this.harness.keepsPlaces === false
     return need === "processes" ? !this.harness.processes : !this.harness.supports[need]
   }
 

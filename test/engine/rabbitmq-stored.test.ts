@@ -1,0 +1,4 @@
+import { rabbitSqliteHarness } from "../support/rabbit-stored.ts"
+import { conformance } from "./conformance.ts"
+
+conformance("RabbitMQ with SQLite as store", rabbitSqliteHarness)
