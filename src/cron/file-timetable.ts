@@ -38,6 +38,10 @@ export class FileTimetable implements Timetable {
     )
   }
 
+  async crons() {
+    return [...this.#entries.values()]
+  }
+
   async dueCrons(limit: number) {
     const now = this.#clock.now()
     const planned = [...this.#entries.values()].filter(hasNext).sort((a, b) => a.next - b.next)

@@ -52,6 +52,10 @@ export class Relay implements Timetable {
     }
   }
 
+  crons(): Promise<readonly CronEntry[]> {
+    return this.#options.store.crons()
+  }
+
   async dueCrons(limit: number): Promise<{ now: Millis; wakeIn?: Millis; due: readonly CronEntry[] }> {
     const untilTask = await this.#carry()
     const { wakeIn: untilTick, ...due } = await this.#options.store.dueCrons(limit)

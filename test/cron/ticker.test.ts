@@ -1,8 +1,10 @@
 /** Tickers on real stores whose clock the test holds. */
 import { describe, expect, test } from "bun:test"
+import { TqError } from "../../src/core/errors.ts"
 import { parseCatchUp } from "../../src/cron/catchup.ts"
 import { encodePlan, type Plan } from "../../src/cron/entry.ts"
 import { tickOf } from "../../src/cron/firing.ts"
+import { mend } from "../../src/cron/mender.ts"
 import { register } from "../../src/cron/register.ts"
 import { Ticker, type Timetable } from "../../src/cron/ticker.ts"
 import { zonedTime } from "../../src/cron/zoned.ts"
@@ -88,7 +90,14 @@ for (const [store, harnessOf] of Object.entries(stores))
             if (answer === "fired") for (const { id } of firing.tasks) won.set(id, (won.get(id) ?? 0) + 1)
             return answer
           }
-          return { engine, ticker: tickerOn(stage, { dueCrons: (limit) => engine.dueCrons(limit), fire }) }
+          return {
+            engine,
+            ticker: tickerOn(stage, {
+              crons: () => engine.crons(),
+              dueCrons: (limit) => engine.dueCrons(limit),
+              fire,
+            }),
+          }
         }
         for (let n = 0; n < 5; n++) crew.push(await hire())
         const ticks = 9_500 / names.length
@@ -182,6 +191,53 @@ for (const [store, harnessOf] of Object.entries(stores))
         for (const entry of await stage.engine.crons()) {
           expect(entry.next).toBe((await stage.engine.dueCrons(1)).now + 120_000)
         }
+      })
+    })
+
+    test("a clock that was ten years ahead: its ticks are set right, and nothing is fired for the years in between", async () => {
+      await onStage(harness, async (stage) => {
+        await add(stage.engine, "x", plan("*/5 * * * *"))
+        await add(stage.engine, "y", plan("0 0 1 1 *"))
+        const years = 10 * 365 * 86_400_000
+        const ticker = tickerOn(stage, stage.engine)
+        stage.ground.clock.jump(years)
+        await catchUp(ticker)
+        stage.ground.clock.jump(-years)
+        await stage.ground.pass(300_000)
+        await catchUp(ticker)
+        const before = await stage.engine.count({})
+        expect(await mend(stage.engine, () => false)).toEqual(["x", "y"])
+        expect(await mend(await stage.another(), () => false)).toEqual([])
+        await stage.ground.pass(300_000)
+        await catchUp(ticker)
+        expect(await stage.engine.count({})).toBe(before + 1)
+      })
+    })
+
+    test("an entry that the store refuses is tried again later, and holds nobody up", async () => {
+      await onStage(harness, async (stage) => {
+        for (const name of ["a", "bad", "c"]) await add(stage.engine, name, plan("@every 1m"))
+        const remarks: string[] = []
+        let refused = 0
+        const fire: Engine["fire"] = async (name, firing) => {
+          if (name !== "bad" || refused >= 1) return stage.engine.fire(name, firing)
+          refused++
+          throw new TqError("io", "no room for it")
+        }
+        const { engine } = stage
+        const timetable = {
+          crons: () => engine.crons(),
+          dueCrons: (limit: number) => engine.dueCrons(limit),
+          fire,
+        }
+        const ticker = tickerOn(stage, timetable, remarks)
+        await stage.ground.pass(60_000)
+        await catchUp(ticker)
+        expect(await engine.count({})).toBe(2)
+        expect(remarks).toEqual(["cron entry bad cannot be fired: no room for it: left alone"])
+        await stage.ground.pass(15_000)
+        await catchUp(ticker)
+        expect(await engine.count({})).toBe(3)
       })
     })
 
