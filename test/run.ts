@@ -41,6 +41,8 @@ try {
 if (stoppedBy) process.exitCode = signals[stoppedBy]
 
 async function main(selected: string[]): Promise<number> {
+  if (process.getuid?.() !== 0)
+    console.log("not root: tests that become other users or fill small disks of their own will fail")
   const built = await run([process.execPath, "run", "build"])
   if (built !== 0) return built
   const env = await bringUp()
