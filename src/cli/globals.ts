@@ -1,6 +1,10 @@
 /** The options that every command takes. */
 export const globalFlags = {
-  url: { type: "string", value: "URL", description: "the engine: sqlite:PATH (TQ_URL)" },
+  url: {
+    type: "string",
+    value: "URL",
+    description: "the engine: sqlite:PATH, redis://HOST, amqp://HOST (TQ_URL)",
+  },
   store: { type: "string", value: "URL", description: "beside RabbitMQ: where states are kept (TQ_STORE)" },
   namespace: {
     type: "string",

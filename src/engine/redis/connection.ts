@@ -132,7 +132,11 @@ const replies: readonly (readonly [RegExp, TqError["code"], string])[] = [
   [/\bREADONLY\b/, "io", "is a replica, or was made one: it takes no writes"],
   [/\bNOREPLICAS\b/, "io", "has too few replicas, and takes no writes"],
   [/\bNOPERM\b/, "denied", "does not allow this user to do that"],
-  [/\b(WRONGPASS|NOAUTH)\b|invalid password|AUTH /, "denied", "wants another user or password"],
+  [
+    /\b(WRONGPASS|NOAUTH)\b|unauthenticated|invalid password|AUTH /,
+    "denied",
+    "wants another user or password",
+  ],
   [/\b(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b/, "unreachable", "is not ready"],
 ]
 
