@@ -12,6 +12,9 @@ import { TqError } from "../../src/core/errors.ts"
 import { isEnd } from "../../src/core/state.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import { openEngine } from "../../src/engine/open.ts"
+import type { FlowDocument } from "../../src/flow/document.ts"
+import { startRun } from "../../src/flow/run.ts"
+import { readFlowFile } from "../../src/flow/yaml.ts"
 import type { Live } from "../support/cli.ts"
 import { seeded } from "../support/random.ts"
 import { type StoreName, StoreSandbox } from "../support/stores.ts"
@@ -49,7 +52,7 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
   await using box = await StoreSandbox.on(store)
   const random = seeded(seed)
   const began = performance.now()
-  box.write("flow.yaml", yaml)
+  const file = box.write("flow.yaml", yaml)
   const script = box.write("flow.ts", typescript)
   const engine = await openEngine({
     url: box.env.TQ_URL!,
@@ -61,7 +64,7 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
   try {
     const hire = () => box.worker([script, "-c", "4"])
     const workers: Live[] = await Promise.all([hire(), hire(), hire()])
-    const ids = await startRuns(box, runs)
+    const ids = await startRuns(engine, file, runs)
     const watch = new Watch(engine, ids)
     let kills = 0
     while (!(await watch.allEnded())) {
@@ -70,7 +73,7 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
       kills++
       await workers[at]!.ended
       workers[at] = await hire()
-      await Bun.sleep(100 + random() * 400)
+      await Bun.sleep(random() * 200)
       await watch.look(random)
     }
     const failed = await watch.judge()
@@ -81,15 +84,18 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
   }
 }
 
-async function startRuns(box: StoreSandbox, runs: number): Promise<string[]> {
-  const script = Array.from({ length: runs }, (_, n) =>
-    n % 2 === 0
-      ? `tq flow run flow.yaml --quiet --id run-${n}`
-      : `tq flow run flow.ts --quiet --id run-${n} --input '{"n":${n}}'`,
-  )
-  const { code, stderr } = await box.sh(script.join("\n"))
-  if (code !== 0) throw new Error(`the runs could not be started: ${stderr}`)
-  return Array.from({ length: runs }, (_, n) => `run-${n}`)
+/** The flow in TypeScript as a live worker tells it. */
+async function startRuns(engine: Engine, file: string, runs: number): Promise<string[]> {
+  const read = readFlowFile(file)
+  if (read.complaints) throw new Error(read.complaints.map(({ message }) => message).join("\n"))
+  const [worker] = await engine.workers()
+  const script = worker!.flows![0] as FlowDocument
+  const by = { clock: systemClock, random: systemRandom, payloadLimit: 1 << 20 }
+  const ids = Array.from({ length: runs }, (_, n) => `run-${n}`)
+  for (const [n, id] of ids.entries()) {
+    await startRun(engine, n % 2 === 0 ? read.document : script, { id, input: `{"n":${n}}` }, by)
+  }
+  return ids
 }
 
 /** Looks at runs now and then, and remembers what it saw completed. */
