@@ -7,6 +7,7 @@ import { backlog } from "./backlog.ts"
 import { coldPush } from "./cold.ts"
 import { scheduler } from "./cron.ts"
 import { bulkPush, engineDrain } from "./engine.ts"
+import { flows } from "./flows.ts"
 import type { Finding } from "./measure.ts"
 import { commands, idle, pickup, recovery } from "./processes.ts"
 import { runnerDrain } from "./runners.ts"
@@ -18,6 +19,7 @@ const benchmarks: Readonly<Record<string, (stage: Stage) => Promise<Finding | re
   drain: engineDrain,
   runners: runnerDrain,
   commands,
+  flows,
   pickup,
   idle,
   recovery,
