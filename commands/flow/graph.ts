@@ -26,9 +26,9 @@ export default command({
       const rows = draw(plan, () => "●")
       const width = Math.max(...rows.map(({ lanes }) => Bun.stringWidth(lanes)))
       for (const { lanes, step } of rows) {
-        session.printLine(
-          step ? `${lanes}${" ".repeat(width - Bun.stringWidth(lanes) + 2)}${step.id}` : lanes,
-        )
+        const gap = " ".repeat(width - Bun.stringWidth(lanes) + 2)
+        const when = step?.role === "failure" ? ", when a step has failed" : ""
+        session.printLine(step ? `${lanes}${gap}${step.id}${when}` : lanes)
       }
     }
     return 0

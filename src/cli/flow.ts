@@ -73,7 +73,7 @@ function drawing(
       const style = state && statusStyle(state.status)
       const painted = style && mark !== undefined ? paintAt(session, lanes, mark, style) : lanes
       const gap = " ".repeat(width - Bun.stringWidth(lanes) + 2)
-      const words = state ? wordsFor(session, state, items.get(step.id), now) : "not there yet"
+      const words = state ? wordsFor(session, step, state, items.get(step.id), now) : "not there yet"
       return `${painted}${gap}${step.id.padEnd(idWidth)}  ${words}\n`
     })
     .join("")
@@ -85,7 +85,13 @@ function paintAt(session: Session, lanes: string, mark: number, style: Style): s
 }
 
 /** The status first, then what is to be known of it. */
-function wordsFor({ paint }: Session, state: TaskState, items: ItemCount | undefined, now: Millis): string {
+function wordsFor(
+  { paint }: Session,
+  { work }: Step,
+  state: TaskState,
+  items: ItemCount | undefined,
+  now: Millis,
+): string {
   const { status, finishedAt, reason, failures, progress } = state
   const startedAt = items?.startedAt ?? state.startedAt
   if (isSkipped(state)) return `${paint("dim", "skipped")}  ${printable(reason!.replace(/^skipped: /, ""))}`
@@ -94,6 +100,7 @@ function wordsFor({ paint }: Session, state: TaskState, items: ItemCount | undef
   const attempt = state.epoch > 0 ? attemptOf(state) : 1
   const detail =
     status === "completed" || status === "running" ? undefined : (failures.at(-1)?.message ?? reason)
+  const question = status === "waiting" && work.kind === "approve" ? (work.message ?? "") : ""
   const words = [
     style ? paint(style, status) : status,
     isRun && startedAt !== undefined ? humanDuration((finishedAt ?? now) - startedAt) : "",
@@ -102,7 +109,7 @@ function wordsFor({ paint }: Session, state: TaskState, items: ItemCount | undef
     status === "running" && progress
       ? `${Math.round(progress.fraction * 100)}% ${printable(progress.message ?? "")}`.trimEnd()
       : "",
-    printable(detail ?? ""),
+    printable(detail ?? question),
   ]
   return words.filter((word) => word !== "").join("  ")
 }

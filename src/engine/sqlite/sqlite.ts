@@ -133,8 +133,8 @@ export class SqliteEngine implements Store {
   }
 
   async settle(worker: WorkerRef, settlements: readonly Settlement[], demand?: Demand) {
-    const durable = settlements.some(({ outcome }) => outcome.spawn !== undefined)
-    return this.#write(durable ? "durable" : "lazy", (now): Settled => {
+    // What it spawns goes with it: whoever loses the settle runs the task again, and spawns again.
+    return this.#write("lazy", (now): Settled => {
       const standing = standingOf(this.#store, worker)
       const refused = standing !== "live"
       const lost = refused
