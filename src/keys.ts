@@ -8,21 +8,27 @@ import { type Key, keyOf, signCronTask, signTask } from "./core/signature.ts"
 import type { Task } from "./core/task.ts"
 import { isOwn, isWritableByOthers } from "./ownership.ts"
 
+/** Random bytes as they come hold line feeds, and what is no text would be read differently elsewhere. */
+const isPrintable = (secret: string): boolean => /^[\x20-\x7e]*$/.test(secret)
+
 /** What a secret that nobody guesses needs at least. */
 const shortest = 16
 const longestFile = 1 << 16
 
 /** Throws for a file that cannot be read, that others could read or write, or that has no good key in it. */
 export function readKeys(path: string): readonly [Key, ...Key[]] {
-  const text = readSecret(path)
+  // Editors of other systems begin a file with a mark, which is no part of a key.
+  const text = readSecret(path).replace(/^\ufeff/, "")
   const lines = text.split("\n").map((line) => line.trim())
   const secrets = lines.filter((line) => line !== "" && !line.startsWith("#"))
-  const short = secrets.find((secret) => secret.length < shortest)
-  if (short !== undefined) {
-    const line = lines.indexOf(short) + 1
+  const bad = secrets.find((secret) => secret.length < shortest || !isPrintable(secret))
+  if (bad !== undefined) {
+    const what = isPrintable(bad)
+      ? `needs at least ${shortest} characters`
+      : "is a line of letters and digits"
     throw new TqError(
       "config",
-      `${path}:${line}: a key needs at least ${shortest} characters: write one with openssl rand -hex 32`,
+      `${path}:${lines.indexOf(bad) + 1}: a key ${what}: write one with openssl rand -hex 32`,
     )
   }
   const [first, ...more] = secrets.map(keyOf)

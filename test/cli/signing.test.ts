@@ -68,6 +68,15 @@ test("a forged task is failed at once, and says so", async () => {
   expect((await box.task("forged")).reason).toBe("bad signature")
 })
 
+test("a byte order mark, line ends of other systems and space around a key are no part of it", async () => {
+  const { box, key } = await open()
+  await using _ = box
+  const other = box.write("windows", `\ufeff  ${secret}\t\r\n\r\n`)
+  await box.ok(["push", "--id", "a", "--", "true"], withKey(other))
+  expect((await box.tq(["work", "--until-empty"], withKey(key))).code).toBe(0)
+  expect((await box.task("a")).status).toBe("completed")
+})
+
 test("what is retried keeps its signature", async () => {
   const { box, key } = await open()
   await using _ = box
@@ -114,6 +123,8 @@ test("producers are told whether somebody will take it", async () => {
   await using _ = box
   const other = box.write("other", `${otherSecret}\n`)
   await box.worker([], withKey(key))
+  // It says what it serves before the store knows of it.
+  await waitFor(async () => (await box.json(["workers"])).length > 0)
   const silent = await box.tq(["push", "--", "true"], withKey(key))
   expect([silent.code, silent.stderr]).toEqual([0, ""])
   const unsigned = await box.tq(["push", "--", "true"])
@@ -184,6 +195,7 @@ test("a key file that is missing, empty, short, or not ours alone stops the push
     [box.path("missing"), 66, /cannot read the key file \S+missing: no such file/],
     [box.write("empty", "# nothing\n\n"), 78, /holds no key: write one with openssl rand -hex 32/],
     [box.write("short", `${secret}\ntoo short\n`), 78, /short:2: a key needs at least 16 characters/],
+    [box.write("bytes", new Uint8Array(32).fill(0xf7)), 78, /bytes:1: a key is a line of letters and digits/],
     [box.write("open", secret, 0o644), 78, /others may read or write the key file .*: chmod 600 /],
     [box.write("writable", secret, 0o602), 78, /others may read or write/],
     [box.path("home"), 78, /is no file/],
