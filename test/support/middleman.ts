@@ -1,0 +1,77 @@
+/** A TCP proxy that stands between and loses what it is told to lose: replies, connections, everything. */
+import { connect, createServer, type Server, type Socket } from "node:net"
+import { freePort } from "./port.ts"
+
+export class Middleman implements AsyncDisposable {
+  readonly port: number
+  readonly #server: Server
+  readonly #pairs = new Set<readonly [near: Socket, far: Socket]>()
+  /** Packets vanish both ways, and no connection is closed. */
+  isSilent = false
+  #cutReplyTo: ((request: Buffer) => boolean) | undefined
+
+  private constructor(port: number, server: Server) {
+    this.port = port
+    this.#server = server
+  }
+
+  static async start(target: number): Promise<Middleman> {
+    const port = await freePort()
+    const server = createServer()
+    const proxy = new Middleman(port, server)
+    server.on("connection", (near) => proxy.#carry(near, target))
+    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve))
+    return proxy
+  }
+
+  /** The next request like this reaches the server, and its connection is cut before the reply. Resolves when it is. */
+  loseReplyTo(isMeant: (request: Buffer) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#cutReplyTo = (request) => {
+        if (!isMeant(request)) return false
+        this.#cutReplyTo = undefined
+        resolve()
+        return true
+      }
+    })
+  }
+
+  /** Closes every connection. */
+  cut(): void {
+    for (const [near, far] of this.#pairs) {
+      near.destroy()
+      far.destroy()
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.cut()
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()))
+  }
+
+  #carry(near: Socket, target: number): void {
+    const far = connect(target, "127.0.0.1")
+    const pair = [near, far] as const
+    this.#pairs.add(pair)
+    let isDoomed = false
+    near.on("data", (request: Buffer) => {
+      if (this.isSilent) return
+      isDoomed ||= this.#cutReplyTo?.(request) ?? false
+      far.write(request)
+    })
+    far.on("data", (reply: Buffer) => {
+      if (this.isSilent) return
+      if (isDoomed) near.destroy()
+      else near.write(reply)
+    })
+    for (const socket of pair) {
+      // A cut shows on both sides as an error or an end; what is left is closed.
+      socket.on("error", () => undefined)
+      socket.on("close", () => {
+        this.#pairs.delete(pair)
+        near.destroy()
+        far.destroy()
+      })
+    }
+  }
+}
