@@ -1,18 +1,13 @@
 import { command } from "../../src/cli/command.ts"
 import { commandLine } from "../../src/cli/quote.ts"
-import { readStdin } from "../../src/cli/stdin.ts"
 import { humanDuration } from "../../src/core/duration.ts"
 import { TqError } from "../../src/core/errors.ts"
-import { isTaskName } from "../../src/core/name.ts"
-import { tickTask } from "../../src/cron/firing.ts"
 import { checkCronName, cronFlags, planFrom } from "../../src/cron/flags.ts"
 import { schedulesOf } from "../../src/cron/place.ts"
 import { type Registered, register } from "../../src/cron/register.ts"
+import { wantedFrom } from "../../src/cron/wanted.ts"
 import { zonedTime } from "../../src/cron/zoned.ts"
 import { needsStore } from "../../src/engine/refusal.ts"
-import { plainDrafting } from "../../src/producer/drafting.ts"
-import { subjectFrom } from "../../src/producer/flags.ts"
-import { noticeFor } from "../../src/producer/notice.ts"
 import { checkSupport } from "../../src/producer/push.ts"
 
 const flags = {
@@ -29,6 +24,7 @@ export default command({
     "tq cron add NAME SCHEDULE TASK [PAYLOAD]    a named task; PAYLOAD as for tq push",
     "tq cron add NAME SCHEDULE TASK -- ARG...    a named task whose executable handler gets ARG...",
     "tq cron add NAME SCHEDULE -- CMD [ARG...]   a command, run in this directory",
+    "tq cron add NAME [SCHEDULE] --flow FILE     a flow; without SCHEDULE, when its on: says",
   ],
   examples: [
     "tq cron add nightly '0 3 * * *' -- ./backup.sh /data",
@@ -36,30 +32,20 @@ export default command({
     "tq cron add poll '@every 90s' poll_feed '{\"url\":\"https://example.org/feed\"}' --jitter 10s",
   ],
   flags,
-  operands: { min: 2, max: 4 },
+  operands: { min: 1, max: 4 },
   takesArgv: true,
   meant: (before, rest) => commandLine(["tq", "cron", "add", ...before, ...requoted(rest)]),
   run: async ({ flags, operands, argv, session }) => {
-    const [name, rule, ...what] = operands as [string, string, ...string[]]
+    const [name, ...what] = operands as [string, ...string[]]
     checkCronName(name)
-    refuseNothing(name, rule, what, argv)
-    const subject = await subjectFrom(what, argv, { stdin: readStdin, limit: session.payloadLimit })
-    const stdin = flags.stdin && subject.command ? await readStdin(session.payloadLimit) : undefined
-    if (flags.stdin && !stdin) throw new TqError("usage", "--stdin is for command tasks only: give a payload")
+    const wanted = await wantedFrom({ name, operands: what, argv, flags, session })
     const engine = await session.engine()
     if (!engine.supports.lookup) refuseOverlap(flags.overlap)
-    const plan = planFrom(
-      name,
-      rule,
-      { ...flags, overlap: flags.overlap ?? (engine.supports.lookup ? "skip" : "allow") },
-      { ...subject, ...(stdin && { stdin }) },
-      plainDrafting(session),
-      await session.cronSigner(),
-    )
-    const store = await schedulesOf(session, engine)
     const now = session.clock.now()
-    const sample = tickTask({ name, revision: 0 }, plan, now, now, () => 0)
-    checkSupport(engine, sample)
+    const asked = { tz: undefined, ...wanted, overlap: engine.supports.lookup ? "skip" : "allow" } as const
+    const plan = planFrom(name, asked, flags, now, await session.cronSigner())
+    checkSupport(engine, wanted.task)
+    const store = await schedulesOf(session, engine)
     const { paused, replace } = flags
     const registered = await register(store, name, plan, { paused, replaces: () => replace })
     const { outcome, differs, next } = registered
@@ -74,9 +60,8 @@ export default command({
     }
     if (session.json) session.printLine(JSON.stringify({ name, outcome, next: next ?? null }))
     session.talk(`${name}: ${outcome}, ${wordsFor(registered, plan.schedule.tz, now)}`)
-    const notice =
-      outcome === "unchanged" ? undefined : noticeFor(sample, await engine.workers(), engine.location)
-    if (notice !== undefined) session.talk(notice)
+    const notices = outcome === "unchanged" ? [] : wanted.notices(await engine.workers(), engine)
+    for (const notice of notices) session.talk(notice)
     return 0
   },
 })
@@ -92,23 +77,6 @@ function requoted([name = "NAME", ...rest]: readonly string[]): readonly string[
   const length = fields < 0 ? rest.length : fields
   if (length !== 5 && length !== 6) return [name, "SCHEDULE", "--", ...rest.slice(1)]
   return [name, rest.slice(0, length).join(" "), "--", ...rest.slice(length).filter((word) => word !== "--")]
-}
-
-function refuseNothing(
-  name: string,
-  rule: string,
-  what: readonly string[],
-  argv: readonly string[] | undefined,
-): void {
-  const [task] = what
-  if (task === undefined ? argv !== undefined : isTaskName(task)) return
-  const meant = commandLine(["tq", "cron", "add", name, rule, "--", ...what, ...(argv ?? [])])
-  throw new TqError(
-    "usage",
-    task === undefined
-      ? "cron add needs a task name, or a command after --: see tq cron add --help"
-      : `${JSON.stringify(task)} is no task name: did you mean ${meant}?`,
-  )
 }
 
 function wordsFor({ next, paused }: Registered, tz: string, now: number): string {

@@ -1,15 +1,14 @@
 /** `tq cron add` as it was typed: its options, and the plan that they make. */
 import type { ParsedFlags } from "../cli/flag.ts"
+import type { Millis } from "../core/clock.ts"
 import { parseDuration, parseInstant } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
 import { isTaskName } from "../core/name.ts"
 import type { Task } from "../core/task.ts"
 import type { Overlap } from "../engine/engine.ts"
-import { type Draft, type Drafting, taskFrom } from "../producer/draft.ts"
-import { draftFromFlags, taskFlags } from "../producer/flags.ts"
+import { taskFlags } from "../producer/flags.ts"
 import { parseCatchUp } from "./catchup.ts"
 import { overlaps, type Plan } from "./entry.ts"
-import { tickId } from "./firing.ts"
 import { checkRule, checkZone, localZone } from "./schedule.ts"
 
 // What names one task, one moment or other tasks makes no sense for what is pushed again and again.
@@ -36,6 +35,12 @@ export const cronFlags = {
     description: "the last run is not over: skip this one (default), allow both, or replace the last",
   },
   jitter: { type: "string", value: "DUR", description: "put each run off by up to so much" },
+  flow: {
+    type: "string",
+    value: "FILE|NAME",
+    description: "run this flow; without SCHEDULE, when it says itself (on:)",
+  },
+  input: { type: "string", value: "JSON", description: "the flow's input: JSON, - for stdin, or @file" },
   from: { type: "string", value: "TIME", description: "no tick before it" },
   until: { type: "string", value: "TIME", description: "no tick after it" },
 } as const
@@ -50,36 +55,39 @@ export function checkCronName(name: string): string {
   )
 }
 
-/** @param subject what is to be run, with its stdin */
+export interface Asked {
+  readonly rule: string
+  readonly tz: string | undefined
+  /** What a tick pushes, before it is signed. */
+  readonly task: Task
+  /** Unless the options say otherwise. */
+  readonly overlap: Overlap
+}
+
 export function planFrom(
   name: string,
-  rule: string,
+  { rule, tz, task, overlap }: Asked,
   flags: CronFlags,
-  subject: Draft,
-  by: Omit<Drafting, "sign">,
+  now: Millis,
   sign: ((task: Task, cron: string) => Task) | undefined,
 ): Plan {
-  const { tz, catchup, overlap, jitter, from, until } = flags
-  const unsigned = taskFrom(
-    { ...draftFromFlags(flags), ...subject },
-    { ...by, newId: () => tickId(name, 0, 0) },
-  )
-  if (unsigned.expiresAt && "at" in unsigned.expiresAt) {
+  const { catchup, jitter, from, until } = flags
+  if (task.expiresAt && "at" in task.expiresAt) {
     throw new TqError(
       "usage",
       `--expires: write how long after the tick, as 2h; ${flags.expires} is a moment`,
     )
   }
-  const { id: _, createdAt: __, ...template } = sign ? sign(unsigned, name) : unsigned
+  const { id: _, createdAt: __, ...template } = sign ? sign(task, name) : task
   return {
     schedule: {
       rule: checkRule(rule),
-      tz: checkZone(tz ?? localZone()),
-      ...(from !== undefined && { from: parseInstant(from, "--from", by.now) }),
-      ...(until !== undefined && { until: parseInstant(until, "--until", by.now) }),
+      tz: checkZone(flags.tz ?? tz ?? localZone()),
+      ...(from !== undefined && { from: parseInstant(from, "--from", now) }),
+      ...(until !== undefined && { until: parseInstant(until, "--until", now) }),
     },
     catchUp: parseCatchUp(catchup ?? "last"),
-    overlap: overlap === undefined ? "skip" : parseOverlap(overlap),
+    overlap: flags.overlap === undefined ? overlap : parseOverlap(flags.overlap),
     jitter: jitter === undefined ? 0 : parseDuration(jitter, "--jitter"),
     template,
   }

@@ -45,7 +45,7 @@ export async function startRun(
   by: Starting,
 ): Promise<Started> {
   refuseWithoutFlows(engine)
-  const unsigned = taskOf(document, options, by)
+  const unsigned = taskOfRun(document, options, by)
   const workers = await engine.workers()
   refuseMissingHandlers(unsigned, document, workers, engine)
   const task = by.sign?.(unsigned) ?? unsigned
@@ -59,7 +59,8 @@ export async function startRun(
   }
 }
 
-function taskOf(document: FlowDocument, options: RunOptions, by: Starting): Task {
+/** The task that is the run, not signed. */
+export function taskOfRun(document: FlowDocument, options: RunOptions, by: Starting): Task {
   const input = inputOf(document.input, options.input)
   checkSize("input", Buffer.byteLength(input), by.payloadLimit)
   const { id, queue, priority, label } = options
@@ -107,7 +108,8 @@ function refuseMissingHandlers(
   }
 }
 
-function noticesFor(
+/** What will keep a run from going on, as things stand. */
+export function noticesFor(
   task: Task,
   { plan }: FlowDocument,
   workers: readonly WorkerView[],

@@ -216,3 +216,46 @@ test("an entry with a command is signed when it is added; a worker that wants si
   expect((await box.task(theirs)).status).not.toBe("completed")
   await worker.signal("SIGTERM")
 })
+
+test("a flow, by its file: when its on: says, or at another time; its runs are flow runs", async () => {
+  await using box = new Sandbox()
+  const file = box.write(
+    "report.yaml",
+    `name: daily-report
+on: { cron: "0 9 * * *", tz: Asia/Shanghai }
+input: { kind: daily, n: 1 }
+steps:
+  generate_report: { sh: 'echo report' }
+  send_email: { needs: generate_report, sh: 'echo sent' }
+`,
+  )
+  expect((await box.json(["cron", "add", "daily", "--flow", file]))[0]!.outcome).toBe("added")
+  expect(await entryOf(box, "daily")).toMatchObject({
+    schedule: "0 9 * * *",
+    tz: "Asia/Shanghai",
+    task: { name: "flow:daily-report", payload: { kind: "daily", n: 1 } },
+  })
+  expect((await box.json(["cron", "add", "daily", "--flow", file]))[0]!.outcome).toBe("unchanged")
+  await box.ok(["cron", "add", "often", "@every 200ms", "--flow", file, "--input", '{"n":2}', "-p", "high"])
+  expect((await entryOf(box, "often")).task).toMatchObject({ priority: 2, payload: { kind: "daily", n: 2 } })
+  const worker = await box.worker()
+  await waitFor(async () => (await entryOf(box, "often")).outcome === "completed")
+  await worker.signal("SIGTERM")
+  const run = (await box.json(["flow", "list"])).find(({ status }) => status === "completed")!
+  expect(run.id).toMatch(/^cron:often:1:\d+$/)
+  expect(await box.ok(["result", `${run.id}/send_email`])).toBe("sent")
+  await refused(
+    box,
+    ["cron", "add", "x", "@daily", "--flow", file, "--retries", "2"],
+    64,
+    /--retries is for tasks/,
+  )
+  await refused(
+    box,
+    ["cron", "add", "x", "@daily", "job", "--flow", file],
+    64,
+    /--flow takes the place of a task/,
+  )
+  await refused(box, ["cron", "add", "x", "--flow", "nope.yaml"], 66, /no flow file nope.yaml/)
+  await refused(box, ["cron", "add", "x", "@daily", "job", "--input", "1"], 64, /--input goes with --flow/)
+})
