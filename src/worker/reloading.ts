@@ -4,7 +4,8 @@ import { resolve } from "node:path"
 import { parseArgsStringToArgv } from "string-argv"
 import { messageOf } from "../core/errors.ts"
 import { FileWatch } from "./file-watch.ts"
-import type { Setup, Supervisor } from "./supervisor.ts"
+import type { Setup } from "./options.ts"
+import type { Supervisor } from "./supervisor.ts"
 
 export interface ReloadingOptions {
   readonly supervisor: Supervisor

@@ -20,10 +20,10 @@ import { anchorUrl, withoutPassword } from "../url.ts"
 import type { RunnerPlan } from "./crew.ts"
 import type { workFlags } from "./flags.ts"
 import type { Repertoire } from "./launch.ts"
+import type { Setup } from "./options.ts"
 import type { Permission } from "./permission.ts"
 import type { Secrets } from "./secrets.ts"
 import { parseQueues, type ServedQueue } from "./serving.ts"
-import type { Setup } from "./supervisor.ts"
 
 export interface SetupSources {
   readonly session: Session

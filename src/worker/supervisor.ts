@@ -9,74 +9,27 @@
  *           running ──stop──▶ stopping (the same, but runs are ended after the grace) ──▶ gone
  */
 import type { Claim, Lease } from "../core/claim.ts"
-import type { Clock, Millis, Random } from "../core/clock.ts"
 import { humanDuration } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
-import type { Retention } from "../core/filter.ts"
-import type { TaskId } from "../core/id.ts"
-import type { JsonText } from "../core/json.ts"
 import type { Ticker } from "../cron/ticker.ts"
-import type { Engine, Settlement, WorkerInfo, WorkerStatus } from "../engine/engine.ts"
-import type { Sink } from "../run/process.ts"
-import { Crew, type RunnerPlan } from "./crew.ts"
+import type { Engine, Settlement, WorkerStatus } from "../engine/engine.ts"
+import type { Crew } from "./crew.ts"
 import { Emptiness } from "./emptiness.ts"
 import { Guardian } from "./guardian.ts"
-import type { Health } from "./health.ts"
 import { Heartbeat } from "./heartbeat.ts"
-import { type Hook, Hooks } from "./hooks.ts"
+import { Hooks } from "./hooks.ts"
 import { Janitor } from "./janitor.ts"
 import type { Repertoire } from "./launch.ts"
 import { Link } from "./link.ts"
-import { audienceOf } from "./permission.ts"
+import { Mustering } from "./mustering.ts"
+import type { Setup, SupervisorOptions } from "./options.ts"
+import { Portrait } from "./portrait.ts"
 import { Pump, type Room } from "./pump.ts"
 import { Runs } from "./runs.ts"
-import type { ServedQueue } from "./serving.ts"
 import { Slots } from "./slots.ts"
 import { openSocket, type TaskSocket } from "./socket.ts"
 import { Sweeper } from "./sweeper.ts"
-import type { Talk } from "./talk.ts"
 import { Watchdog } from "./watchdog.ts"
-
-/** What a reload may change. */
-export interface Setup {
-  readonly queues: readonly ServedQueue[]
-  readonly concurrency: number
-  readonly grace: Millis
-  readonly repertoire: Repertoire
-  readonly runners: readonly RunnerPlan[]
-  /** Besides `queues`, those that its handlers name as their own. */
-  readonly servesOwnQueues: boolean
-  readonly retention: Retention
-  readonly hooks: readonly Hook[]
-}
-
-export interface SupervisorOptions {
-  readonly id: string
-  readonly name: string
-  readonly host: string
-  readonly version: string
-  readonly resultLimit: number
-  /** Ends when its queues are empty and no retry of its own is due. */
-  readonly untilEmpty: boolean
-  /** Drains after so many runs. With runners, that is how long those live. */
-  readonly maxRuns?: number
-  readonly setup: Setup
-  readonly tee: (claim: Claim) => Sink | undefined
-  /** Makes the actor that fires cron entries; none where others do. */
-  readonly ticker?: (engine: () => Engine) => Ticker
-  /**
-   * Reads the schedules of a crew's handler files; throws for one that makes no sense. What it returns puts them into the store, once
-   * the crew is taken on.
-   */
-  readonly schedules?: (crew: Crew) => Promise<() => Promise<void>>
-  /** The store knows the worker, and its actors have begun. */
-  readonly onReady?: () => void
-  readonly taskJson: (id: TaskId, engine: Engine) => Promise<JsonText | undefined>
-  readonly onHealth: (health: Health) => void
-  readonly talk: Talk
-  readonly clock: Clock
-  readonly random: Random
-}
 
 export class Supervisor {
   readonly #options: SupervisorOptions
@@ -93,19 +46,16 @@ export class Supervisor {
   readonly #watchdog: Watchdog
   readonly #hooks: Hooks
   readonly #emptiness: Emptiness
-  readonly #startedAt: Millis
+  readonly #mustering: Mustering
+  readonly #portrait: Portrait
   /** Leases taken over from dead workers: what becomes of them is not this worker's doing. */
   readonly #inherited = new WeakSet<Lease>()
   #setup: Setup
   #crew: Crew | undefined
-  #runnersStarted = 0
   #status: WorkerStatus = "running"
   #isFenced = false
   /** Processes started. */
   #ran = 0
-  #completed = 0
-  #failed = 0
-  #trouble: string | undefined
   #graceTimer: Timer | undefined
   #fatal: unknown
 
@@ -113,7 +63,6 @@ export class Supervisor {
     const { clock, random, talk, setup } = options
     this.#options = options
     this.#setup = setup
-    this.#startedAt = clock.now()
     const remark = (message: string) => talk.remark(message)
     const link = new Link(options.id, engine, connect)
     this.#link = link
@@ -161,12 +110,12 @@ export class Supervisor {
       fenced: () => this.#fence(),
       resync: () => this.#resync(),
       ordered: () => this.#heartbeat.now(),
-      trouble: (message) => this.#tellTrouble(message),
+      trouble: (message) => this.#portrait.tellTrouble(message),
     })
     this.#heartbeat = new Heartbeat({
       link,
       clock,
-      info: () => this.#info(),
+      info: () => this.#portrait.draw(this.#setup),
       leases: () => [...this.#runs.leases, ...this.#pump.leases],
       started: () => this.#runs.startedLate,
       lost: (leases) => this.#runs.lose(leases),
@@ -199,6 +148,27 @@ export class Supervisor {
       environment: () => this.#setup.repertoire.environment,
       taskJson: (id) => options.taskJson(id, link.engine),
       remark,
+    })
+    this.#mustering = new Mustering({
+      link,
+      clock,
+      remark,
+      guardian: this.#guardian,
+      freeSlots: () => this.#runs.freeSlots,
+      vacated: () => {
+        this.#runs.fill()
+        this.#pump.lookForWork()
+      },
+      ...(options.schedules && { schedules: options.schedules }),
+    })
+    this.#portrait = new Portrait({
+      ...options,
+      link,
+      status: () => this.#status,
+      running: () => this.#runs.running,
+      flows: () => this.#crew?.flows ?? [],
+      isDeaf: () => this.#watchdog.isDeaf,
+      lastBeat: () => this.#heartbeat.lastBeat,
     })
     this.#emptiness = new Emptiness({
       link,
@@ -248,7 +218,7 @@ export class Supervisor {
       if (this.#options.untilEmpty) void this.#leaveWhenEmpty()
       await this.#pump.run()
       if (this.#fatal) throw this.#fatal
-      return this.#failed === 0
+      return this.#portrait.failed === 0
     } catch (error) {
       this.#runs.loseAll()
       await this.#runs.idle()
@@ -296,44 +266,17 @@ export class Supervisor {
   }
 
   async #use(setup: Setup): Promise<void> {
-    const repertoire = this.#withSocket(setup.repertoire)
-    const crew = new Crew({
-      plans: setup.runners,
-      clock: this.#options.clock,
-      guardian: this.#guardian,
-      remark: (message) => this.#options.talk.remark(message),
-      nextId: () => `runner-${++this.#runnersStarted}`,
-      environmentFor: (runner) => ({
-        ...repertoire.environment,
-        TQ_WORKER_ID: this.id,
-        TQ_RUNNER_ID: runner,
-      }),
-      freeSlots: () => this.#runs.freeSlots,
-      vacated: () => {
-        this.#runs.fill()
-        this.#pump.lookForWork()
-      },
-    })
-    let declare: (() => Promise<void>) | undefined
-    try {
-      await crew.start()
-      refuseTwice(crew, repertoire)
-      refuseDurable(crew, this.#link.engine)
-      declare = await this.#options.schedules?.(crew)
-    } catch (error) {
-      await crew.close()
-      throw error
-    }
+    const { crew, ...news } = await this.#mustering.muster(setup, this.#withSocket(setup.repertoire))
     const former = this.#crew
     this.#crew = crew
     this.#setup = {
       ...setup,
-      queues: setup.servesOwnQueues ? withOwn(setup.queues, crew.queues) : setup.queues,
+      queues: news.queues,
       repertoire: { ...setup.repertoire, handlers: crew.handlers, pools: crew.pools },
     }
     this.#runs.use(this.#withSocket(this.#setup.repertoire))
     former?.retire()
-    await declare?.()
+    await news.declare?.()
   }
 
   #withSocket(repertoire: Repertoire): Repertoire {
@@ -383,10 +326,8 @@ export class Supervisor {
   #settled({ outcome }: Settlement): void {
     const isOwn = !this.#inherited.has(outcome.lease)
     if (isOwn) this.#emptiness.note(outcome)
-    if (outcome.to === "completed") this.#completed++
-    if (outcome.to !== "failed") return
-    if (isOwn) this.#failed++
-    this.#hooks.failed(outcome.lease.id)
+    this.#portrait.note(outcome, isOwn)
+    if (outcome.to === "failed") this.#hooks.failed(outcome.lease.id)
   }
 
   /** Taken for dead: its tasks are somebody else's by now. Ends every run, then comes back under a new session. */
@@ -412,15 +353,6 @@ export class Supervisor {
     this.#pump.abandonCall()
   }
 
-  #tellTrouble(message: string | undefined): void {
-    if (message !== undefined && this.#trouble === undefined) {
-      this.#options.talk.remark(`${message}; results are kept until the store takes them`)
-    } else if (message === undefined && this.#trouble !== undefined) {
-      this.#options.talk.remark("the store takes results again")
-    }
-    this.#trouble = message
-  }
-
   #die(error: unknown): void {
     this.#fatal ??= error
     this.#status = "stopping"
@@ -443,60 +375,6 @@ export class Supervisor {
     await this.#guardian.close()
     await this.#link.engine.close()
   }
-
-  #info(): WorkerInfo {
-    const { name, host, version, clock, onHealth } = this.#options
-    const { repertoire, queues, concurrency } = this.#setup
-    onHealth({
-      status: this.#status,
-      isDeaf: this.#watchdog.isDeaf,
-      silentFor: Math.round(clock.mono() - this.#heartbeat.lastBeat),
-      running: this.#runs.running,
-      ...(this.#trouble !== undefined && { trouble: this.#trouble }),
-    })
-    return {
-      ref: this.#link.ref,
-      name,
-      host,
-      pid: process.pid,
-      version,
-      startedAt: this.#startedAt,
-      status: this.#status,
-      concurrency,
-      running: this.#runs.running,
-      completed: this.#completed,
-      failed: this.#failed,
-      queues: queues.map((queue) => queue.name),
-      handlers: repertoire.fallback
-        ? ["*"]
-        : [...repertoire.executables.keys(), ...repertoire.handlers.keys()],
-      ...audienceOf(repertoire.permission),
-      ...(this.#crew && this.#crew.flows.length > 0 && { flows: this.#crew.flows }),
-    }
-  }
-}
-
-function refuseTwice({ handlers }: Crew, { executables }: Repertoire): void {
-  const twice = [...handlers.keys()].find((name) => executables.has(name))
-  if (twice !== undefined)
-    throw new TqError(
-      "config",
-      `two handlers for ${twice}: ${executables.get(twice)?.[0]}, and one in a runner: rename one`,
-    )
-}
-
-function refuseDurable({ handlers }: Crew, { kind, supports }: Engine): void {
-  const [name] = [...handlers].find(([, { isDurable }]) => isDurable) ?? []
-  if (name === undefined || (supports.events && supports.lookup)) return
-  throw new TqError(
-    "unsupported",
-    `the durable task ${name} is unsupported by ${kind} without a store: set TQ_STORE`,
-  )
-}
-
-const withOwn = (queues: readonly ServedQueue[], own: readonly string[]): ServedQueue[] => {
-  const known = new Set(queues.map(({ name }) => name))
-  return [...queues, ...own.filter((name) => !known.has(name)).map((name) => ({ name }))]
 }
 
 /** The store is not what it was, and will not come back by waiting. */
