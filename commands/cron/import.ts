@@ -38,7 +38,7 @@ const flags = {
 export default command({
   name: "cron import",
   description:
-    "Take the jobs of a crontab over. Repeatable: what is there already is left, what changed is changed. Lines that cannot be taken are named, and the exit code is then 65.",
+    "Take the jobs of a crontab over, again and again: only what has changed is changed. Lines that cannot be taken are named; exit 65.",
   usage: ["tq cron import FILE", "crontab -l | tq cron import -"],
   examples: [
     "crontab -l | tq cron import - --dry-run",

@@ -64,9 +64,11 @@ const knownZones = new Set<string>()
 export function checkZone(zone: string): string {
   if (knownZones.has(zone)) return zone
   try {
-    new Intl.DateTimeFormat("en", { timeZone: zone })
-    knownZones.add(zone)
-    return zone
+    const canonical = new Intl.DateTimeFormat("en", { timeZone: zone }).resolvedOptions().timeZone
+    // Other programs mind the case; but an older name of a zone stays what it is.
+    const name = canonical.toLowerCase() === zone.toLowerCase() ? canonical : zone
+    knownZones.add(name)
+    return name
   } catch {
     throw new TqError(
       "usage",

@@ -223,3 +223,16 @@ test("export: what cron can do, in its own words, and comments for the rest; wha
   expect(again.code).toBe(0)
   expect(again.stderr).toContain("2 added, 1 unchanged")
 })
+
+test("MAILTO: a program of [hooks] failed finds whom to tell, and what the job wrote", async () => {
+  await using box = new Sandbox()
+  const hook = box.write("mail", `#!/bin/sh\ncat > ${box.path("mailed")}\n`, 0o700)
+  box.write("tq.toml", `[hooks]\nfailed = ["${hook}"]\n`)
+  const text = "MAILTO=ops@example.org\n@yearly echo broken >&2; exit 3\n"
+  const [row] = await box.json(["cron", "import", box.write("crontab", text)])
+  await box.ok(["cron", "run", row!.name])
+  await box.tq(["work", "--until-empty", "--no-scheduler", "--quiet"])
+  const mailed = JSON.parse(await Bun.file(box.path("mailed")).text()) as Json
+  expect(mailed.headers).toMatchObject({ mailto: "ops@example.org", "tq-cron": row!.name })
+  expect(mailed.failures[0]).toMatchObject({ exitCode: 3, stderr: "broken\n" })
+})

@@ -62,6 +62,8 @@ describe("rules", () => {
 
   test("zones: IANA names, and nothing else", () => {
     expect(checkZone("America/Argentina/Ushuaia")).toBe("America/Argentina/Ushuaia")
+    expect(checkZone("europe/BERLIN")).toBe("Europe/Berlin")
+    expect(checkZone("US/Eastern")).toBe("US/Eastern")
     for (const zone of ["Mars/Phobos", "", "Berlin"])
       expect(() => checkZone(zone)).toThrow("unknown time zone")
   })

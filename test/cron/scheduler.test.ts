@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from "node:fs"
 import { type Json, type Live, Sandbox, waitFor } from "../support/cli.ts"
 import { seeded } from "../support/random.ts"
 import { newNamespace } from "../support/redis.ts"
-import { sharedRedis } from "../support/redis-server.ts"
+import { RedisServer, sharedRedis } from "../support/redis-server.ts"
 
 const tickOf = (id: string): number => Number(/:(\d+)$/.exec(id)![1])
 
@@ -61,6 +61,24 @@ describe("five schedulers", () => {
     }, 90_000)
   }
 })
+
+test("the Redis server is killed and comes back: every tick in between is made up for, once", async () => {
+  await using server = await RedisServer.start({ config: ["appendonly yes"] })
+  await using box = new Sandbox()
+  box.env.TQ_URL = server.url
+  await box.ok(["cron", "add", "e", "@every 100ms", "noop", "--overlap", "allow", "--catchup", "all"])
+  const both = await Promise.all([scheduler(box), scheduler(box)])
+  const ticks = async () => (await ids(box)).map(tickOf).sort((a, b) => a - b)
+  await waitFor(async () => (await ticks()).length >= 5)
+  await server.kill()
+  await Promise.all(both.map((live) => live.says(/cron entries cannot be fired/)))
+  await server.restart()
+  const before = (await ticks()).length
+  await waitFor(async () => (await ticks()).length >= before + 30, 20_000)
+  for (const live of both) expect((await live.signal("SIGTERM")).code).toBe(0)
+  const all = await ticks()
+  expect(all).toEqual(all.map((_, n) => all[0]! + n * 100))
+}, 60_000)
 
 test("an entry that is added while a scheduler sleeps is fired at once, and its tasks are run by workers", async () => {
   await using box = new Sandbox()
