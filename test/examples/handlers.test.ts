@@ -6,7 +6,7 @@ import { Sandbox, waitFor } from "../support/cli.ts"
 const handlers = join(import.meta.dir, "..", "..", "examples", "handlers")
 
 describe("process_task.py", () => {
-  test("returns its result to whoever waits, and logs", async () => {
+  test.concurrent("returns its result to whoever waits, and logs", async () => {
     await using box = new Sandbox()
     await box.worker([handlers])
     const { code, stdout, stderr } = await box.tq([
@@ -17,7 +17,7 @@ describe("process_task.py", () => {
     expect(stderr).toContain("attempt 1 for 42\n")
   })
 
-  test("fails twice, waits 5 s each time, and then succeeds", async () => {
+  test.concurrent("fails twice, waits 5 s each time, and then succeeds", async () => {
     await using box = new Sandbox()
     const id = await box.ok([
       ...["push", "process_task", '{"id":"7","seconds":0,"fail":2}', "--backoff", "5s", "--quiet"],
@@ -39,7 +39,7 @@ describe("process_task.py", () => {
     expect(startedAt - second).toBeGreaterThanOrEqual(5_000)
   })
 
-  test("shows how far it is while it runs", async () => {
+  test.concurrent("shows how far it is while it runs", async () => {
     await using box = new Sandbox()
     const id = await box.ok(["push", "process_task", '{"id":"1","seconds":3}', "--quiet"])
     await box.worker([handlers])
@@ -49,7 +49,7 @@ describe("process_task.py", () => {
     expect(await box.ok(["show", id])).toMatch(/^progress +\d0% step \d of 10$/m)
   })
 
-  test("sees its soft limit, cleans up and succeeds", async () => {
+  test.concurrent("sees its soft limit, cleans up and succeeds", async () => {
     await using box = new Sandbox()
     const id = await box.ok([
       ...["push", "process_task", '{"id":"1","seconds":60}', "--quiet"],
@@ -60,7 +60,7 @@ describe("process_task.py", () => {
     expect((await box.task(id)).retryCount).toBe(0)
   })
 
-  test("is failed by its hard limit, whatever it then returns", async () => {
+  test.concurrent("is failed by its hard limit, whatever it then returns", async () => {
     await using box = new Sandbox()
     const id = await box.ok([
       "push",
@@ -77,7 +77,7 @@ describe("process_task.py", () => {
     expect(await box.task(id)).toMatchObject({ status: "failed", reason: "timeout" })
   })
 
-  test("a payload that no retry can mend fails at once", async () => {
+  test.concurrent("a payload that no retry can mend fails at once", async () => {
     await using box = new Sandbox()
     await box.worker([handlers])
     for (const payload of ['"no object"', "{}", "null"]) {

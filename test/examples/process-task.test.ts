@@ -5,7 +5,7 @@ import { Sandbox, waitFor } from "../support/cli.ts"
 
 const file = join(import.meta.dir, "..", "..", "examples", "process_task.ts")
 
-test("returns its result to whoever waits, and logs", async () => {
+test.concurrent("returns its result to whoever waits, and logs", async () => {
   await using box = new Sandbox()
   await box.worker([file])
   const ran = await box.tq(["push", "process_task", '{"id":"42"}', "--wait", "--wait-timeout", "10s"])
@@ -15,7 +15,7 @@ test("returns its result to whoever waits, and logs", async () => {
   expect(await box.ok(["logs", id])).toBe("attempt 1 for 42")
 })
 
-test("fails twice, waits 5 s each time, and then succeeds", async () => {
+test.concurrent("fails twice, waits 5 s each time, and then succeeds", async () => {
   await using box = new Sandbox()
   await box.worker([file])
   const id = await box.ok(["push", "process_task", '{"id":"7","fail":2}', "--quiet"])
@@ -30,7 +30,7 @@ test("fails twice, waits 5 s each time, and then succeeds", async () => {
   expect(startedAt - second).toBeGreaterThanOrEqual(5_000)
 })
 
-test("sees its soft limit and succeeds, is failed by its hard limit, and not retried for a bad payload", async () => {
+test.concurrent("sees its soft limit and succeeds, is failed by its hard limit, and not retried for a bad payload", async () => {
   await using box = new Sandbox()
   await box.worker([file, "-c", "4"])
   const slow = ["push", "process_task", '{"id":"1","seconds":60}', "--quiet"]
@@ -44,7 +44,7 @@ test("sees its soft limit and succeeds, is failed by its hard limit, and not ret
   expect(await box.task(bad)).toMatchObject({ status: "failed", retryCount: 0 })
 })
 
-test("shows how far it is, and streams to tq logs -f while it runs", async () => {
+test.concurrent("shows how far it is, and streams to tq logs -f while it runs", async () => {
   await using box = new Sandbox()
   await box.worker([file])
   const id = await box.ok(["push", "long_task", '{"steps":15}', "--quiet"])

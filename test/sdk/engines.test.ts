@@ -1,11 +1,14 @@
 /** The client and signatures on the engines of several machines: a program pushes, the built worker runs. */
 import { describe, expect, test } from "bun:test"
+import { join } from "node:path"
 import { Sandbox, waitFor } from "../support/cli.ts"
 import { importable } from "../support/package.ts"
 import { dropNamespace, freshNamespace } from "../support/rabbit.ts"
 import { sharedRabbit } from "../support/rabbit-server.ts"
 import { newNamespace } from "../support/redis.ts"
 import { sharedRedis } from "../support/redis-server.ts"
+
+const example = join(import.meta.dir, "..", "..", "examples", "process_task.ts")
 
 interface Place {
   readonly title: string
@@ -119,6 +122,23 @@ for (const { title, lookup, play } of places) {
         expect(said).toBe(
           lookup ? "scheduled true false true false\n" : `${Array(5).fill("unsupported").join(" ")}\n`,
         )
+      }))
+
+    test("the reference program: retries with their backoff, a soft limit, streams to whoever waits", () =>
+      play(async (box) => {
+        await box.worker([example, "-c", "4"])
+        const wait = ["--wait", "--wait-timeout", "20s", "--quiet"]
+        expect(
+          await box.ok(["push", "process_task", '{"id":"7","fail":2}', "--backoff", "200ms", ...wait]),
+        ).toBe('attempt 1 for 7\nattempt 2 for 7\nattempt 3 for 7\n{"id":"7","status":"completed"}')
+        const slow = ["push", "process_task", '{"id":"8","seconds":60}', ...wait]
+        expect(await box.ok([...slow, "--soft-timeout", "300ms"])).toEndWith(
+          '{"id":"8","status":"stopped early"}',
+        )
+        const hard = await box.tq([...slow, "--timeout", "300ms", "--retries", "0"])
+        expect(hard.code).toBe(143)
+        const streamed = await box.tq(["push", "long_task", '{"steps":5}', ...wait])
+        expect([streamed.stdout, streamed.stderr]).toEqual(['{"steps":5}\n', "1\n2\n3\n4\n5\n"])
       }))
 
     test("commands run signed, and not otherwise; what is forged or unsigned does not run", () =>
