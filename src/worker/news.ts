@@ -49,7 +49,10 @@ export class News {
   /** The run has ended. @returns what was not told of it, to go with its end */
   async last(run: Execution): Promise<Output[]> {
     // A report that comes after the end would be refused, and what it carries lost.
-    await this.#sources.get(run)?.telling
+    const source = this.#sources.get(run)
+    await source?.telling
+    // A settle says nothing of progress: without this, a task that is done would be at 75 % for ever.
+    if (source?.progress) await this.#tell(source)
     this.#fresh.delete(run)
     this.#sources.delete(run)
     return run.takeOutput()

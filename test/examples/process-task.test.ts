@@ -56,4 +56,5 @@ test.concurrent("shows how far it is, and streams to tq logs -f while it runs", 
   const { code, stdout } = await logs.ended
   expect([code, stdout]).toEqual([0, Array.from({ length: 15 }, (_, at) => `${at + 1}\n`).join("")])
   expect(await box.ok(["result", id])).toBe('{"steps":15}')
+  expect((await box.task(id)).progress).toBe(1)
 })
