@@ -13,6 +13,7 @@ import { serviceManager } from "../systemd.ts"
 import type { Crew } from "./crew.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
+import { leaveInitToShell } from "./init.ts"
 import type { Setup } from "./options.ts"
 import type { Permission } from "./permission.ts"
 import { Reloading, watchedBy } from "./reloading.ts"
@@ -29,6 +30,7 @@ export async function startWorker({
   operands,
   session,
 }: Invocation<typeof workFlags>): Promise<number> {
+  leaveInitToShell()
   becomeSteady()
   const voice = new Voice(2)
   const secrets = new Secrets()
