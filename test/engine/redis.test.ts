@@ -1,4 +1,223 @@
-import { redisHarness } from "../support/redis.ts"
+import { describe, expect, test } from "bun:test"
+import { Redis } from "ioredis"
+import type { Engine } from "../../src/engine/engine.ts"
+import { idsOf } from "../support/actor.ts"
+import { completed } from "../support/outcomes.ts"
+import { newNamespace, redisEngine, redisHarness } from "../support/redis.ts"
+import { RedisServer, sharedRedis } from "../support/redis-server.ts"
+import { Stage } from "./conformance/stage.ts"
 import { conformance } from "./conformance.ts"
 
 conformance("redis", redisHarness())
+
+/** A stage on a namespace of its own, and a client of a stranger that sees its raw keys. */
+async function withStage(
+  play: (stage: Stage, raw: Redis, key: (name: string) => string) => Promise<void>,
+): Promise<void> {
+  const url = await sharedRedis()
+  const harness = redisHarness()
+  const namespace = newNamespace()
+  const ground = await harness.start()
+  const engines: Engine[] = []
+  const own = {
+    ...ground,
+    async engine() {
+      const engine = redisEngine(url, namespace)
+      engines.push(engine)
+      await engine.open()
+      return engine
+    },
+  }
+  const raw = new Redis(url)
+  const stage = new Stage(harness, own, await own.engine())
+  try {
+    await play(stage, raw, (name) => `{${namespace}}:${name}`)
+  } finally {
+    raw.disconnect()
+    await stage.clear()
+  }
+}
+
+describe("documents of strangers", () => {
+  test("become tasks of their queue, each once, in their order; those that are none are set aside and counted", () =>
+    withStage(async (stage, raw, key) => {
+      const documents = [
+        '{"task_id":"1","action":"process","data":"test"}',
+        '{"name":"resize","payload":{"n":1.10},"priority":2}',
+        "no JSON",
+        '{"__proto__":{"x":1}}',
+        "[1, 2]",
+      ]
+      await raw.rpush(key("inbox:images"), ...documents)
+      const workers = [
+        await stage.worker({ queues: ["images"] }),
+        await stage.stranger({ queues: ["images"] }),
+      ]
+      await Promise.all(workers.map((worker) => worker.claim({ limit: 0 })))
+      const claims = await workers[0]!.claims()
+      expect(claims.map(({ record }) => [record.name, record.priority, record.body.split("\n")[1]])).toEqual([
+        ["resize", 2, '{"n":1.10}'],
+        ["images", 5, documents[0]],
+        ["images", 5, documents[4]],
+      ])
+      expect(await raw.llen(key("inbox:images"))).toBe(0)
+      expect(await raw.lrange(key("refused:images"), 0, -1)).toEqual([documents[2]!, documents[3]!])
+      expect(await raw.hget(key("fact"), "quarantined")).toBe("2")
+      expect(await stage.engine.count({})).toBe(3)
+    }))
+
+  test("wake a worker that waits, whatever else is in its queues", () =>
+    withStage(async (stage, raw, key) => {
+      const worker = await stage.worker({ queues: ["a", "b"] })
+      const woken = worker.wait(15_000)
+      await Bun.sleep(50)
+      const start = performance.now()
+      await raw.rpush(key("inbox:b"), "{}")
+      expect(await woken).toBe("work")
+      expect(performance.now() - start).toBeLessThan(1_000)
+      expect((await worker.claim()).wakeIn).toBe(0)
+      expect(await worker.claims()).toHaveLength(1)
+    }))
+
+  test("that many workers read at once are taken once each", () =>
+    withStage(async (stage, raw, key) => {
+      const documents = Array.from({ length: 500 }, (_, i) => JSON.stringify({ i }))
+      await raw.rpush(key("inbox:default"), ...documents)
+      const workers = await Promise.all(Array.from({ length: 4 }, () => stage.stranger()))
+      const found: string[] = []
+      for (let rounds = 0; found.length < 500 && rounds < 50; rounds++) {
+        const claims = await Promise.all(workers.map((worker) => worker.claims()))
+        found.push(...claims.flat().map(({ record }) => record.body.split("\n")[1]!))
+      }
+      expect(found.toSorted()).toEqual(documents.toSorted())
+    }))
+})
+
+describe("wake-ups", () => {
+  test("ten thousand pushes leave one marker, and wake one idle worker after the other", () =>
+    withStage(async (stage, raw, key) => {
+      await stage.push(...Array.from({ length: 10_000 }, () => ({})))
+      expect(await raw.zcard(key("wake:default"))).toBe(1)
+      const worker = await stage.worker()
+      // It claims all, and nothing is left to wake anybody.
+      await raw.del(key("wake:default"))
+      expect(await worker.claims({ limit: 20_000 })).toHaveLength(10_000)
+      expect(await raw.zcard(key("wake:default"))).toBe(0)
+    }))
+
+  test("a claim that leaves something wakes the next worker", () =>
+    withStage(async (stage) => {
+      const [first, second] = [await stage.stranger(), await stage.stranger()]
+      const woken = [first.wait(15_000), second.wait(15_000)]
+      await Bun.sleep(50)
+      await stage.push({}, {})
+      const start = performance.now()
+      const one = await Promise.race(woken.map((wake, i) => wake.then(() => [first, second][i]!)))
+      expect(await one.claims({ limit: 1 })).toHaveLength(1)
+      expect(await Promise.all(woken)).toEqual(["work", "work"])
+      expect(performance.now() - start).toBeLessThan(1_000)
+    }))
+})
+
+describe("the store", () => {
+  test("bears what somebody else wrote into it: set aside, counted, and the others go on", () =>
+    withStage(async (stage, raw, key) => {
+      const [bad, worse, good] = await stage.push({}, {}, {})
+      await raw.hset(key("task"), bad, "nonsense")
+      await raw.hset(key("state"), worse, "\u0001")
+      await raw.lpush(key("fifo:5:default"), "abc")
+      await raw.zadd(key("back:5:default"), 1, "xyz")
+      await stage.engine.revise({ ids: [good] }, { kind: "reprioritise", priority: 4 })
+      const worker = await stage.worker()
+      expect(idsOf(await worker.claims())).toContain(good)
+      await raw.hset(key("state"), good, "junk")
+      await worker.sweep()
+      expect(Number(await raw.hget(key("fact"), "quarantined"))).toBeGreaterThan(0)
+      const [later] = await stage.push({})
+      expect(idsOf(await worker.claims())).toEqual([later])
+    }))
+
+  test("runs its scripts on a server that has forgotten them, many at once", () =>
+    withStage(async (stage, raw) => {
+      await raw.script("FLUSH")
+      const ids = await stage.push(...Array.from({ length: 2_000 }, () => ({})))
+      await raw.script("FLUSH")
+      const worker = await stage.worker()
+      expect(idsOf(await worker.claims({ limit: 2_000 }))).toEqual([...ids])
+    }))
+
+  test("leaves nothing of tasks that were deleted, but what counts", () =>
+    withStage(async (stage, raw, key) => {
+      const { engine } = stage
+      await stage.push(...Array.from({ length: 300 }, (_, i) => ({ unique: { key: `u${i}` }, serial: "s" })))
+      const [parent] = await stage.push({ queue: "q" })
+      await stage.push({ after: [{ id: parent, on: "completed" }], expiresAt: { in: 60_000 } })
+      const worker = await stage.worker({ queues: ["q"] })
+      const claim = await worker.take()
+      await engine.report(claim.lease, [
+        { kind: "memo", key: "m", value: "1" },
+        { kind: "output", stream: "log", offset: 0, data: Buffer.from("x") },
+      ])
+      await worker.settle(completed(claim, "y".repeat(5_000)))
+      await worker.engine.leave(worker.ref)
+      for (let cursor: string | undefined, first = true; first || cursor !== undefined; first = false) {
+        const target = { filter: {}, ...(cursor !== undefined && { cursor }) }
+        cursor = (await engine.revise(target, { kind: "delete" })).cursor
+      }
+      expect(await engine.count({})).toBe(0)
+      const left = (await raw.keys(key("*"))).map((name) =>
+        name.slice(key("").length).replace(/^ids:\d$/, "ids:N"),
+      )
+      // The last page of ids is still being filled; bitmaps go with their chunk.
+      expect(left.filter((name) => !/^(is|of|fifo|ended):/.test(name)).toSorted()).toEqual([
+        "fact",
+        "ids:N",
+        "ready",
+        "wake:*",
+        "wake:default",
+        "wake:q",
+      ])
+      expect(await raw.hget(key("fact"), "bytes")).toBe("0")
+    }))
+
+  test("purges thousands without holding up the server", () =>
+    withStage(async (stage, raw) => {
+      const { engine } = stage
+      for (let i = 0; i < 5; i++) await stage.push(...Array.from({ length: 4_000 }, () => ({})))
+      const spans: number[] = []
+      let cursor: string | undefined
+      do {
+        const target = { filter: { status: ["pending"] as const }, ...(cursor !== undefined && { cursor }) }
+        const start = performance.now()
+        const pinged = Bun.sleep(1).then(() => raw.ping())
+        cursor = (await engine.revise(target, { kind: "delete" })).cursor
+        await pinged
+        spans.push(performance.now() - start)
+      } while (cursor !== undefined)
+      expect(await engine.count({})).toBe(0)
+      // The median: the machine that tests may be busy with something else now and then.
+      expect(spans.toSorted((a, b) => a - b)[spans.length >> 1]).toBeLessThan(25)
+    }))
+})
+
+describe("a server that refuses", () => {
+  test("a wrong password, a user who may not: denied, and no password in the message", async () => {
+    const rules = "user tq on >secret ~{tq}:* -@all +ping"
+    await using server = await RedisServer.start({ password: "right", config: [rules] })
+    const codes = []
+    for (const credentials of ["", ":wrong@", "tq:secret@"]) {
+      const engine = redisEngine(server.urlOf(credentials), "tq")
+      const error = await engine
+        .open()
+        .then(() => engine.queues())
+        .then(
+          () => undefined,
+          (thrown: Error & { code: string }) => thrown,
+        )
+      codes.push(error?.code)
+      expect(error?.message).not.toMatch(/wrong|secret/)
+      await engine.close()
+    }
+    expect(codes).toEqual(["denied", "denied", "denied"])
+  })
+})
