@@ -1,5 +1,6 @@
 import { command } from "../../src/cli/command.ts"
-import { describeComplaint, readFlowFile } from "../../src/flow/yaml.ts"
+import { readAny } from "../../src/flow/source.ts"
+import { describeComplaint } from "../../src/flow/yaml.ts"
 
 export default command({
   name: "flow check",
@@ -11,7 +12,7 @@ export default command({
   run: async ({ operands, session }) => {
     let code = 0
     for (const file of operands) {
-      const read = readFlowFile(file)
+      const read = await readAny(file)
       if (!read.complaints) {
         const { name, steps } = read.document.plan
         session.talk(

@@ -12,6 +12,7 @@ export default group({
     resume: () => import("./resume.ts"),
     approve: () => import("./approve.ts"),
     deny: () => import("./deny.ts"),
+    schedule: () => import("./schedule.ts"),
     check: () => import("./check.ts"),
     init: () => import("./init.ts"),
   },

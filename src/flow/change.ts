@@ -27,8 +27,9 @@ export async function cancelRun(engine: Engine, run: SeenRun): Promise<number> {
  * @returns how many tasks run again
  */
 export async function resumeRun(engine: Engine, run: SeenRun): Promise<number> {
-  const { steps, row, task, status } = run
-  if (status === "completed")
+  const { steps, row, task } = run
+  // Steps that were retried one by one may all have completed: then the run itself has yet to hear of it.
+  if (row.state.status === "completed")
     throw new TqError("data", `run ${task.id} has completed: there is nothing to resume`)
   if (isEnd(row.state.status) && steps.some(({ stored }) => !stored)) {
     throw new TqError("missing", `run ${task.id}: some of its steps have been pruned: run it anew`)

@@ -47,11 +47,16 @@ export async function seenRun(engine: Engine, row: StoredTask): Promise<SeenRun>
   const steps = plan.steps.map((step, index) => ({ step, stored: stored[index] }))
   const byId = new Map(steps.map(({ step, stored }) => [step.id, stored?.state]))
   const judged = judge(plan, ({ id }) => byId.get(id)).status
-  const { status } = row.state
-  // Steps are pruned before their run is, and then say nothing any more.
+  return { row, task, plan, steps, status: statusOf(row, judged, steps) }
+}
+
+function statusOf({ state }: StoredTask, judged: RunStatus, steps: readonly SeenStep[]): RunStatus {
+  const { status } = state
   const isOver = status === "completed" || status === "failed" || status === "cancelled"
-  const isKnown = !isOver || steps.every(({ stored }) => stored)
-  return { row, task, plan, steps, status: isKnown || !isOver ? judged : status }
+  // All steps have ended, and a worker is about to say so.
+  if (!isOver) return judged === "pending" ? "pending" : "running"
+  // Steps are pruned before their run is, and then say nothing any more.
+  return steps.every(({ stored }) => stored) ? judged : status
 }
 
 const portion = 500

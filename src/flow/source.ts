@@ -9,7 +9,7 @@ import { nearest } from "../core/nearest.ts"
 import { leastUrgent } from "../core/priority.ts"
 import type { FlowDocument } from "./document.ts"
 import { refuseWithoutFlows } from "./look.ts"
-import { describeComplaint, readFlowFile } from "./yaml.ts"
+import { describeComplaint, type Read, readFlowFile } from "./yaml.ts"
 
 /** `tasks.ts`, `tasks.ts:process-data`. */
 const handlerFile = /^(.+\.(?:[cm]?[jt]s|[jt]sx))(?::([^/]+))?$/
@@ -22,6 +22,18 @@ export async function loadFlow(session: Session, named: string): Promise<FlowDoc
   if (!isFlowFile(named)) return fromWorkers(session, named)
   const [, module, name] = handlerFile.exec(named) ?? []
   return module === undefined ? fromYaml(session, named) : fromModule(module, name)
+}
+
+/** For `tq flow check`: a handler file says no more than its first mistake, and where it can, the place. */
+export async function readAny(file: string): Promise<Read> {
+  const [, module, name] = handlerFile.exec(file) ?? []
+  if (module === undefined) return readFlowFile(file)
+  try {
+    return { document: await fromModule(module, name) }
+  } catch (error) {
+    if (!(error instanceof TqError) || error.code !== "data") throw error
+    return { complaints: [{ file, line: 1, column: 1, message: error.message }] }
+  }
 }
 
 function fromYaml(session: Session, file: string): FlowDocument {

@@ -3,8 +3,9 @@ import { readFileSync } from "node:fs"
 import { dirname, resolve } from "node:path"
 import { isMap, isNode, isPair, LineCounter, type Node, parseDocument, type Document as Yaml } from "yaml"
 import { messageOf, TqError } from "../core/errors.ts"
+import { checkRule, checkZone } from "../cron/schedule.ts"
 import { type FlowDocument, readDocument } from "./document.ts"
-import type { Path, Problem } from "./problem.ts"
+import type { Path, Problem, Problems } from "./problem.ts"
 
 /** A problem with its place: `flow.yaml:7:3: …`. */
 export interface Complaint {
@@ -47,11 +48,17 @@ export function readFlowText(text: string, file: string, folder: string): Read {
     return { complaints: [at(0, messageOf(error))] }
   }
   const { document, problems } = readDocument(value, { folder, sourceOf: (path) => sourceAt(yaml, path) })
-  if (document) return { document }
+  if (document?.on) checkTimes(document.on, problems)
+  if (document && problems.all.length === 0) return { document }
   const complaints = problems.all
     .map(({ path, message }: Problem) => at(offsetOf(yaml, path), message))
     .sort((a, b) => a.line - b.line || a.column - b.column)
   return { complaints }
+}
+
+function checkTimes({ cron, tz }: NonNullable<FlowDocument["on"]>, problems: Problems): void {
+  problems.caught(["on", "cron"], () => checkRule(cron))
+  if (tz !== undefined) problems.caught(["on", "tz"], () => checkZone(tz))
 }
 
 const duplicate = (text: string, offset: number): string =>

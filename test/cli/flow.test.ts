@@ -275,4 +275,69 @@ onFailure: { run: [touch, failed] }
     expect((await box.tq(["event", "send", "approval:x"])).code).toBe(64)
     expect((await box.tq(["event", "send", "deployed", "{"])).code).toBe(65)
   })
+
+  test("a flow on its schedule runs by itself, and is changed by scheduling it anew", async () => {
+    await using box = await StoreSandbox.on(store)
+    const flow = (every: string) =>
+      box.write(
+        "flow.yaml",
+        `name: tick\non: { cron: "@every ${every}" }\nsteps:\n  a: { sh: echo "$TQ_CRON" }\n`,
+      )
+    flow("1s")
+    expect(await box.ok(["flow", "schedule", "flow.yaml"])).toBe("flow:tick")
+    await box.worker()
+    await waitFor(async () => (await box.json(["flow", "list"])).some(({ status }) => status === "completed"))
+    const [run] = (await box.json(["flow", "list"])).filter(({ status }) => status === "completed")
+    expect(await box.ok(["result", run!.id])).toBe('"flow:tick"')
+    flow("90s")
+    expect(await box.json(["flow", "schedule", "flow.yaml", "--paused"])).toMatchObject([
+      { outcome: "replaced" },
+    ])
+    expect(await box.json(["flow", "schedule", "flow.yaml"])).toMatchObject([{ outcome: "unchanged" }])
+    box.write("wrong.yaml", 'name: w\non: { cron: "61 * * * *", tz: Mars/Base }\nsteps:\n  a: { run: [x] }\n')
+    const checked = await box.tq(["flow", "check", "wrong.yaml"])
+    expect(checked.stdout.split("\n").map((line) => line.slice(0, 17))).toEqual([
+      "wrong.yaml:2:7: b",
+      "wrong.yaml:2:27: ",
+      "",
+    ])
+    box.write("never.yaml", "name: n\nsteps:\n  a: { run: [x] }\n")
+    expect((await box.tq(["flow", "schedule", "never.yaml"])).code).toBe(65)
+  })
+
+  test("resumed while other steps still run", async () => {
+    await using box = await StoreSandbox.on(store)
+    box.write(
+      "flow.yaml",
+      `
+name: f
+steps:
+  slow: { sh: 'until test -e go; do sleep 0.02; done; echo slow' }
+  bad: { sh: 'test -e fixed' }
+  after: { needs: bad, sh: echo after }
+`,
+    )
+    await box.worker(["-c", "2"])
+    const id = await box.ok(["flow", "run", "flow.yaml", "--quiet"])
+    await waitFor(async () => (await statusOf(box, id, "after")) === "cancelled")
+    box.write("fixed", "")
+    await box.ok(["flow", "resume", id])
+    await waitFor(async () => (await statusOf(box, id, "after")) === "completed")
+    expect((await box.json(["flow", "show", id]))[0]).toMatchObject({ status: "running" })
+    box.write("go", "")
+    expect((await box.tq(["wait", id])).code).toBe(0)
+    expect(JSON.parse(await box.ok(["result", id]))).toEqual({ slow: "slow", after: "after" })
+  })
+
+  test("a step that is retried by hand runs on with what needs it; flow resume then ends the run", async () => {
+    await using box = await StoreSandbox.on(store)
+    box.write("flow.yaml", "name: f\nsteps:\n  a: { sh: test -e fixed }\n  b: { needs: a, sh: echo b }\n")
+    await box.worker()
+    const { stderr } = await box.tq(["flow", "run", "flow.yaml", "--wait"])
+    const id = stderr.split("\n")[0]!
+    box.write("fixed", "")
+    await box.ok(["retry", `${id}/a`])
+    await waitFor(async () => (await statusOf(box, id, "b")) === "completed")
+    expect(await box.ok(["flow", "resume", id, "--wait", "--quiet"])).toBe('"b"')
+  })
 })

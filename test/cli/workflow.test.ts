@@ -101,6 +101,11 @@ export { wf }`,
       const run = await box.tq(["flow", "run", path])
       expect({ body, code: run.code }).toEqual({ body, code: 65 })
       expect(run.stderr).toMatch(message)
+      const check = await box.tq(["flow", "check", path])
+      expect({ code: check.code, told: check.stdout.startsWith(`${path}:1:1: `) }).toEqual({
+        code: 65,
+        told: true,
+      })
       const worker = await box.tq(["work", path])
       expect({ body, code: worker.code }).toEqual({ body, code: 78 })
       expect(worker.stderr).toMatch(message)

@@ -1,9 +1,13 @@
 /** What is wrong with a flow file is found before anything is written, all of it, each with its line. */
 import { describe, expect, test } from "bun:test"
+import { Ajv2020 } from "ajv/dist/2020.js"
 import fc from "fast-check"
+import { parse } from "yaml"
 import { circleIn, inOrder } from "../../src/core/flow.ts"
 import { draw } from "../../src/flow/draw.ts"
 import { describeComplaint, readFlowText } from "../../src/flow/yaml.ts"
+import schema from "../../src/templates/flow.schema.json" with { type: "json" }
+import starter from "../../src/templates/flow.yaml" with { type: "text" }
 
 const complaints = (yaml: string): string[] =>
   (readFlowText(yaml, "f.yaml", "/here").complaints ?? []).map(describeComplaint)
@@ -236,4 +240,41 @@ steps:
 `)
   const rows = draw(plan, () => "●").map(({ lanes, step }) => (step ? `${lanes} ${step.id}` : lanes))
   expect(rows).toEqual(["● fetch", "├─╮", "● │ split", "│ ● count", "● │ check", "├─╯", "● join"])
+})
+
+test("the schema for editors accepts what is right, and finds what it can of what is wrong", () => {
+  const validate = new Ajv2020({ strict: false }).compile(schema)
+  const accepts = (yaml: string) => validate(parse(yaml))
+  expect(accepts(starter)).toBe(true)
+  const full = `
+name: full
+description: all of it
+on: { cron: "0 9 * * *", tz: Europe/Berlin }
+queue: q
+priority: high
+input: [1]
+steps:
+  a: { run: [x, 5, true], retries: 2, backoff: 5s, timeout: 1h30m, queue: r, priority: 3 }
+  b: { sh: "echo", needs: a, if: true }
+  c: { task: t, with: { x: 1 }, needs: [a, b], map: "{{ steps.a.output }}" }
+  d: { llm: { model: m, prompt: p, system: s, json: true, maxTokens: 5, temperature: 0.5 } }
+  e: { approve: { message: m, timeout: 5, notify: [mail] } }
+  f: { approve: }
+onFailure: { run: [x] }
+`
+  expect(accepts(full)).toBe(true)
+  expect(complaints(full)).toEqual([])
+  for (const wrong of [
+    "run: echo",
+    "run: [x], sh: y",
+    "run: [x], retry: 3",
+    "approve: { massage: x }",
+    "llm: { prompt: p }",
+  ]) {
+    expect({ wrong, accepted: accepts(`name: f\nsteps: { a: { ${wrong} } }`) }).toEqual({
+      wrong,
+      accepted: false,
+    })
+    expect(complaints(`name: f\nsteps: { a: { ${wrong} } }`)).not.toEqual([])
+  }
 })
