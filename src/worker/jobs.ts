@@ -51,6 +51,7 @@ export class Jobs implements JobListener {
   readonly #pace = new Pace()
   /** Those in use, and former ones that still have jobs. */
   #pools: readonly Pool[]
+  #isLeaving = false
   #isStopping = false
 
   constructor(options: JobsOptions) {
@@ -150,9 +151,11 @@ export class Jobs implements JobListener {
     for (const pool of this.#pools) pool.assign()
   }
 
-  /** Gives back what has not begun. */
+  /** The worker claims nothing more: gives back what has not begun, and parents whose children somebody else has to run. */
   returnWaiting(): void {
+    this.#isLeaving = true
     for (const pool of this.#pools) pool.returnWaiting()
+    for (const job of this.#jobs) if (job.isParked) job.stop()
   }
 
   /** Gives back what waited at the last call already, for another worker that may have a free slot. */
@@ -190,6 +193,10 @@ export class Jobs implements JobListener {
     if (job.isLost) this.#options.dropped(job.claim)
     else this.#options.finish(job.claim, job.policy, ending, output, ran)
     if (this.#jobs.size === 0) this.#options.emptied()
+  }
+
+  parked(job: Job): void {
+    if (this.#isLeaving) job.stop()
   }
 
   outputReady(job: Job): void {

@@ -150,7 +150,9 @@ export class Runs {
         this.#started(claim, launched)
         break
       case "handled":
-        this.#jobs.handOver(claim, launched, isAhead, prepared)
+        // When it begins, the store has to know.
+        if (isAhead && launched.policy.once) this.giveBack(claim)
+        else this.#jobs.handOver(claim, launched, isAhead, prepared)
         if (isAhead || launched.pool.hasLimits) this.ahead.watch()
         break
       case "full":
@@ -300,7 +302,7 @@ export class Runs {
     this.#jobs.assign()
   }
 
-  /** Gives back what has not begun. */
+  /** Gives back what has not begun, and what only waits for tasks that this worker will not run any more. */
   returnWaiting(): void {
     this.ahead.returnAll()
     this.#jobs.returnWaiting()

@@ -213,3 +213,26 @@ test.concurrent("a runner killed from outside is replaced, and its single task i
   expect(await scene.until(id, "completed")).toMatchObject({ crashes: 1, retryCount: 0 })
   expect(worker.count(/its runner was ended by SIGKILL with a task in flight/)).toBe(1)
 })
+
+test.concurrent("4: workers of fast handlers, killed at random: every task ends once, only what ran is run again", async () => {
+  await using scene = new Scene()
+  scene.handlers = [handlers(scene)]
+  const workers = [await scene.worker(["-c", "4"]), await scene.worker(["-c", "4"])]
+  const ids = await scene.pushAll(many(6_000, { name: "good" }))
+  const kills = 4
+  for (let kill = 1; kill <= kills; kill++) {
+    const before = scene.traced().length
+    await waitFor("some more have run", () => scene.traced().length > Math.min(ids.length - 1, before + 500))
+    await workers.shift()!.kill()
+    workers.push(await scene.worker(["-c", "4"]))
+  }
+  await scene.untilAllEnded(ids.length, 60_000)
+  expect(await scene.count("completed")).toBe(ids.length)
+  const runs = Map.groupBy(scene.traced(), ({ id }) => id)
+  expect(runs.size).toBe(ids.length)
+  const again = [...runs.values()].filter((list) => list.length > 1)
+  // In a runner, or ended there and not settled.
+  expect(again.length).toBeLessThanOrEqual(kills * 4 * 5)
+  for (const { crashes, failureCount } of await scene.list("--limit", "6000"))
+    expect(crashes === failureCount && crashes <= 1).toBe(true)
+})

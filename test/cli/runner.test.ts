@@ -300,3 +300,73 @@ task({ name: "wide" }, () => "wide")`,
   const workers = await Promise.all(ids.map((id) => box.ok(["result", id])))
   expect(new Set(workers).size).toBe(2)
 })
+
+test("extend moves the hard limit; large payloads and results pass whole; many children", async () => {
+  await using box = new Sandbox()
+  box.write("tq.toml", 'payloadLimit = "16MiB"\n')
+  const file = handlers(
+    box,
+    `
+const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
+task({ name: "extends", timeout: 300, maxRetries: 0 }, async (_: null, ctx) => {
+  await ctx.extend("10s")
+  await rest(600)
+  return "in time"
+})
+task({ name: "echo" }, (payload) => payload)
+const one = task({ name: "one" }, (n: number) => n)
+task({ name: "many" }, async (count: number, ctx) => {
+  const got = await ctx.runMany(Array.from({ length: count }, (_, n) => ({ task: one, input: n })))
+  return got.reduce((sum, n) => sum + n, 0)
+})`,
+  )
+  await box.worker([file, "-c", "4"])
+  expect(await box.ok(["push", "extends", "--wait"])).toBe('"in time"')
+  const large = JSON.stringify({ text: "é".repeat(3_000_000), list: [1e21, "\u2028"] })
+  expect((await box.tq(["push", "echo", "-", "--wait"], { stdin: large })).stdout.trim()).toBe(large)
+  expect(await box.ok(["push", "many", "200", "--wait", "--wait-timeout", "20s"])).toBe("19900")
+})
+
+test("a reload lets what runs finish by the old files", async () => {
+  await using box = new Sandbox()
+  const body = (word: string) =>
+    `task({ name: "waits" }, async (ms: number) => {
+      await new Promise((resolve) => setTimeout(resolve, ms)); return "${word}" })`
+  const file = handlers(box, body("old"))
+  const worker = await box.worker([file, "-c", "2"])
+  const id = await box.ok(["push", "waits", "1500", "--quiet"])
+  await waitFor(async () => (await box.json(["show", id]))[0]?.status === "running")
+  handlers(box, body("new"))
+  worker.kill("SIGHUP")
+  await worker.says(/reloaded/)
+  expect(await box.ok(["push", "waits", "0", "--wait"])).toBe('"new"')
+  expect(await box.ok(["result", id, "--wait"])).toBe('"old"')
+  expect((await worker.signal("SIGTERM")).code).toBe(0)
+})
+
+test("a drained worker gives parents back that wait for their children; the next one finds those again", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+import { appendFileSync } from "node:fs"
+const child = task({ name: "child" }, async (n: number, ctx) => {
+  appendFileSync(${JSON.stringify(box.path("ran"))}, String(n))
+  if (n === 2) await new Promise((resolve) => setTimeout(resolve, 300))
+  return n
+})
+task({ name: "parent" }, async (_: null, ctx) => [await ctx.run(child, 1), await ctx.run(child, 2), await ctx.run(child, 3)])`,
+  )
+  const first = await box.worker([file, "-c", "1"])
+  const id = await box.ok(["push", "parent", "--quiet"])
+  await waitFor(
+    async () =>
+      (await Bun.file(box.path("ran")).exists()) && (await Bun.file(box.path("ran")).text()) === "12",
+  )
+  first.kill("SIGUSR1")
+  expect((await first.ended).code).toBe(0)
+  expect(await box.json(["show", id])).toMatchObject([{ status: "pending", crashes: 0, retryCount: 0 }])
+  await box.worker([file, "-c", "1"])
+  expect(await box.ok(["result", id, "--wait"])).toBe("[1,2,3]")
+  expect(await Bun.file(box.path("ran")).text()).toBe("123")
+})

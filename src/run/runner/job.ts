@@ -24,6 +24,8 @@ export interface JobListener {
   /** Its first run has begun. */
   began(job: Job): void
   ended(job: Job, ending: Ending): void
+  /** It waits for other tasks. */
+  parked(job: Job): void
   /** There is output to take, until it is taken. */
   outputReady(job: Job): void
   progressed(job: Job, progress: Progress): void
@@ -168,6 +170,7 @@ export class Job implements Execution {
         break
       case "parked":
         this.isParked = message.parked
+        if (this.isParked) this.#options.listener.parked(this)
         break
       case "skip":
         this.end({ kind: "completed", result: { data: "null" }, skipped: message.reason })
