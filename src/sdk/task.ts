@@ -2,6 +2,7 @@
 import { tryDuration } from "../core/duration.ts"
 import { messageOf } from "../core/errors.ts"
 import { isQueueName, isTaskName } from "../core/name.ts"
+import { nearest } from "../core/nearest.ts"
 import { parsePriority } from "../core/priority.ts"
 import { type Backoff, tryBackoff } from "../core/retry.ts"
 import type { RunSettings } from "../core/task.ts"
@@ -106,15 +107,46 @@ function register(defined: Registered["task"]): void {
   const refuse = (what: string): never => {
     throw new TypeError(`task ${JSON.stringify(name)}: ${what}`)
   }
-  if (!isTaskName(name)) refuse("bad name: letters, digits and . _ : -, beginning with a letter, digit or _")
+  if (typeof name !== "string" || !isTaskName(name))
+    refuse("bad name: letters, digits and . _ : -, beginning with a letter, digit or _")
   if (typeof defined.fn !== "function") refuse("needs a function")
+  refuseUnknown(defined.options, refuse)
   if (registered.has(name)) refuse("is defined twice")
   registered.set(name, { task: defined, settings: settingsOf(defined.options, refuse) })
 }
 
+const known: Readonly<Record<keyof TaskOptions, true>> = {
+  name: true,
+  queue: true,
+  priority: true,
+  maxRetries: true,
+  backoff: true,
+  timeout: true,
+  softTimeout: true,
+  concurrency: true,
+  durable: true,
+  on: true,
+  input: true,
+  retryOn: true,
+  noRetryOn: true,
+}
+
+/** In JavaScript nobody else says that a setting is misspelt. */
+function refuseUnknown(options: TaskOptions, refuse: (what: string) => never): void {
+  const stray = Object.keys(options).find((key) => !Object.hasOwn(known, key))
+  if (stray === undefined) return
+  const guess = nearest(stray, Object.keys(known))
+  refuse(`unknown option ${stray}${guess ? `, did you mean ${guess}?` : ""}`)
+}
+
 function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunSettings {
-  const { queue, priority, maxRetries, concurrency, on } = options
-  if (queue !== undefined && !isQueueName(queue)) refuse(`bad queue ${JSON.stringify(queue)}`)
+  const { queue, priority, maxRetries, concurrency, on, input, retryOn, noRetryOn } = options
+  if (input !== undefined && typeof input?.["~standard"]?.validate !== "function")
+    refuse("input must be a schema: of zod, valibot, arktype, or whatever speaks Standard Schema")
+  for (const tests of [retryOn, noRetryOn])
+    if (tests !== undefined && !Array.isArray(tests)) refuse("retryOn and noRetryOn are lists")
+  if (queue !== undefined && (typeof queue !== "string" || !isQueueName(queue)))
+    refuse(`bad queue ${JSON.stringify(queue)}`)
   if (priority !== undefined) checkPriority(priority, refuse)
   if (on !== undefined && typeof on?.cron !== "string") refuse('bad on: write { cron: "0 9 * * *" }')
   const isCount = (value: number) => Number.isSafeInteger(value) && value >= 0
@@ -146,7 +178,8 @@ export function checkPriority(
 }
 
 function backoffOf(text: string, refuse: (what: string) => never): Backoff {
-  return tryBackoff(text) ?? refuse(`bad backoff ${JSON.stringify(text)}: write "5s" or "exp:1s..1h"`)
+  const backoff = typeof text === "string" ? tryBackoff(text) : undefined
+  return backoff ?? refuse(`bad backoff ${JSON.stringify(text)}: write "5s" or "exp:1s..1h"`)
 }
 
 export function millisOf(
@@ -155,8 +188,8 @@ export function millisOf(
   refuse: (what: string) => never,
 ): number | undefined {
   if (value === undefined) return undefined
-  const millis = typeof value === "number" ? value : tryDuration(value)
-  if (millis !== undefined && millis > 0) return Math.round(millis)
+  const millis = typeof value === "string" ? tryDuration(value) : value
+  if (typeof millis === "number" && millis > 0 && millis < Number.POSITIVE_INFINITY) return Math.round(millis)
   return refuse(`bad ${option} ${JSON.stringify(value)}: write "30s", or milliseconds`)
 }
 

@@ -106,6 +106,23 @@ describe("push", () => {
       [client.push("a", 1, { headers: { "bad key": "x" } }), "usage", /^headers: bad header/],
       [client.push("a", 1, { after: ["nobody"] }), "missing", /^after: no task nobody/],
     ]
+    // What the compiler would refuse, JavaScript may still say.
+    const loose = client.push as (...given: unknown[]) => Promise<unknown>
+    const push = (...given: unknown[]) => loose.apply(client, given)
+    cases.push(
+      [push(), "usage", /a task needs a name, which is a text/],
+      [push(7), "usage", /a task needs a name/],
+      [push("a", 1, { prioritee: 1 }), "usage", /^unknown option prioritee, did you mean priority\?$/],
+      [push("a", 1, { queue: 7 }), "usage", /^queue must be a text$/],
+      [push("a", 1, { once: "yes" }), "usage", /^once must be true or false$/],
+      [push("a", 1, { maxRetries: "3" }), "usage", /^maxRetries must be a number$/],
+      [push("a", 1, { timeout: {} }), "usage", /^timeout must be a duration/],
+      [push("a", 1, { at: {} }), "usage", /^at must be a Date or a text$/],
+      [push("a", 1, { priority: [] }), "usage", /^priority must be a number or a name$/],
+      [push("a", 1, { after: "id" }), "usage", /^after must be a list of ids$/],
+      [push("a", 1, { headers: { a: 1 } }), "usage", /^headers must be an object of texts$/],
+      [push("a", 1, { client }), "usage", /^client must be left out/],
+    )
     for (const [promise, code, words] of cases) {
       const error = await refusal(promise)
       expect([error.code, error.message]).toEqual([code, expect.stringMatching(words)] as never)
