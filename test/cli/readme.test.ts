@@ -110,8 +110,11 @@ async function rehearse(box: Sandbox, blocks: readonly Block[], steps: readonly 
     env: { TQ_URL: undefined, NO_COLOR: "1", TERM: "dumb" },
   })
   const parts = screen.text.replaceAll(box.path("home"), "/home/ada").split("\u001e")
-  return parts.slice(1, -1).map((part) => part.split("\n").slice(0, -1).map(onScreen))
+  return parts.slice(1, -1).map((part) => linesOf(part).map(onScreen))
 }
+
+/** A result may end without a line feed. */
+const linesOf = (text: string): string[] => (text === "" ? [] : text.replace(/\n$/, "").split("\n"))
 
 /** Of a line that was wiped and written again, only the last is seen. */
 const onScreen = (line: string): string => line.split("\r\u001b[K").at(-1) ?? ""
