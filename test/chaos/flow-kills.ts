@@ -62,6 +62,8 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
     patience: 10_000,
   })
   try {
+    // On Redis a death is noticed by who has watched for a while: somebody has to live that long.
+    box.start(["scheduler"])
     const hire = () => box.worker([script, "-c", "4"])
     const workers: Live[] = await Promise.all([hire(), hire(), hire()])
     const ids = await startRuns(engine, file, runs)
