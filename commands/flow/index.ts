@@ -12,7 +12,6 @@ export default group({
     resume: () => import("./resume.ts"),
     approve: () => import("./approve.ts"),
     deny: () => import("./deny.ts"),
-    schedule: () => import("./schedule.ts"),
     check: () => import("./check.ts"),
     init: () => import("./init.ts"),
   },
