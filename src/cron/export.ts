@@ -55,6 +55,11 @@ export function crontabOf(entries: readonly Exported[], home: string | undefined
   }
 }
 
+const value = "(?:\\d+|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec|sun|mon|tue|wed|thu|fri|sat)"
+const item = `(?:\\*|${value}(?:-${value})?)(?:/\\d+)?`
+/** Lists of values, ranges and steps: no `L`, `W`, `#` and `?`. */
+const cronField = new RegExp(`^${item}(?:,${item})*$`, "i")
+
 /** Five fields of nothing but what cron knows, or a nickname. */
 function cronRule(rule: string): string | undefined {
   if (rule.startsWith("@")) return rule.startsWith("@every") ? undefined : rule
@@ -64,10 +69,7 @@ function cronRule(rule: string): string | undefined {
   const isBoth = weekday.startsWith("+")
   if (isBoth && !day.startsWith("*") && !weekday.startsWith("+*")) return undefined
   const plain = isBoth ? fields.with(4, weekday.slice(1)) : fields
-  return plain.length === 5 &&
-    plain.every((field) => /^[\d*,/a-z-]+$/i.test(field) && !/(^|\d)[LW]$/i.test(field))
-    ? plain.join(" ")
-    : undefined
+  return plain.length === 5 && plain.every((field) => cronField.test(field)) ? plain.join(" ") : undefined
 }
 
 function stdinOf({ command }: Template): string | undefined {

@@ -1,6 +1,8 @@
 /** tq cron import and export: crontabs as people have them. */
 import { expect, test } from "bun:test"
 import { userInfo } from "node:os"
+import { parseCatchUp } from "../../src/cron/catchup.ts"
+import { crontabOf } from "../../src/cron/export.ts"
 import { type Json, Sandbox } from "../support/cli.ts"
 
 const me = userInfo().username
@@ -222,6 +224,29 @@ test("export: what cron can do, in its own words, and comments for the rest; wha
   const again = await box.tq(["cron", "import", "-"], { stdin: stdout })
   expect(again.code).toBe(0)
   expect(again.stderr).toContain("2 added, 1 unchanged")
+})
+
+test("export: what only tq has in its fields is no line of a crontab", () => {
+  const lineOf = (rule: string) => {
+    const template = { name: "x", queue: "default", priority: 5, payload: "null" }
+    const schedule = { rule, tz: "UTC" }
+    const plan = { schedule, catchUp: parseCatchUp("last"), overlap: "skip", jitter: 0, template } as const
+    return crontabOf([{ name: "x", paused: false, plan }], "/").left.length === 0
+  }
+  const fine = ["*/5 0-6,22 1,15 jan-MAR mon-fri/2", "0 0 */2 * +1", "@weekly", "0 0 1 * 7"]
+  const foreign = [
+    "0 0 L * *",
+    "0 0 LW * *",
+    "0 0 15W * *",
+    "0 0 * * fri#2",
+    "0 0 * * 5L",
+    "0 0 * * fril",
+    "0 0 ? * *",
+    "0 0 1 * +1",
+    "0 * * * * *",
+  ]
+  expect(fine.filter((rule) => !lineOf(rule))).toEqual([])
+  expect(foreign.filter(lineOf)).toEqual([])
 })
 
 test("MAILTO: a program of [hooks] failed finds whom to tell, and what the job wrote", async () => {
