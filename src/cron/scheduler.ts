@@ -7,7 +7,7 @@ import manifest from "../../package.json" with { type: "json" }
 import type { Invocation } from "../cli/command.ts"
 import type { ParsedFlags } from "../cli/flag.ts"
 import type { Session } from "../cli/session.ts"
-import { messageOf, TqError } from "../core/errors.ts"
+import { messageOf } from "../core/errors.ts"
 import { workerId } from "../core/id.ts"
 import type { Engine } from "../engine/engine.ts"
 import { type ServiceManager, serviceManager } from "../systemd.ts"
@@ -21,30 +21,14 @@ import { becomeSteady } from "../worker/steadiness.ts"
 import { Supervisor } from "../worker/supervisor.ts"
 import type { Talk } from "../worker/talk.ts"
 import { Voice } from "../worker/voice.ts"
-import { FileTimetable } from "./file-timetable.ts"
-import { type CrontabSource, readCrontab } from "./import.ts"
-import type { NamedPlan } from "./job.ts"
-import { placeOf } from "./place.ts"
-import { Ticker } from "./ticker.ts"
+import { type Times, timesFlags, timesFor } from "./times.ts"
 
 export const schedulerFlags = {
-  file: {
-    type: "string",
-    value: "CRONTAB",
-    description: "fire the jobs of this crontab instead of the store's entries",
-  },
-  system: { type: "boolean", description: "its lines name a user, as in /etc/crontab (known by its path)" },
-  "user-queue": {
-    type: "string",
-    value: "Q",
-    description: "take other users' lines too, into this queue: 'user-%u'",
-  },
+  ...timesFlags,
   name: workFlags.name,
   "log-format": workFlags["log-format"],
   "health-file": workFlags["health-file"],
 } as const
-
-type SchedulerFlags = ParsedFlags<typeof schedulerFlags>
 
 /** @returns the exit code */
 export async function startScheduler({ flags, session }: Invocation<typeof schedulerFlags>): Promise<number> {
@@ -90,68 +74,6 @@ export async function startScheduler({ flags, session }: Invocation<typeof sched
   } finally {
     secrets.remove()
     await voice.close()
-  }
-}
-
-/** Where the ticks come from. */
-interface Times {
-  tickerFor(engine: () => Engine): Ticker
-  /** Reads them anew, where they are in a file. Throws when the file makes no sense: the old ones stay. */
-  reload(): Promise<void>
-  describe(): string
-}
-
-async function timesFor(
-  flags: SchedulerFlags,
-  session: Session,
-  engine: Engine,
-  remark: (message: string) => void,
-): Promise<Times> {
-  if (flags.file !== undefined) return fileTimes(flags, flags.file, session, engine, remark)
-  if (flags.system || flags["user-queue"] !== undefined)
-    throw new TqError("usage", "--system and --user-queue go with --file")
-  const { tickerFor, location } = await placeOf(session, engine, remark)
-  const on = location === engine.location ? "" : ` on ${engine.location}`
-  return {
-    tickerFor,
-    reload: async () => undefined,
-    describe: () => `fires the cron entries of ${location}${on}`,
-  }
-}
-
-async function fileTimes(
-  flags: SchedulerFlags,
-  path: string,
-  session: Session,
-  engine: Engine,
-  remark: (message: string) => void,
-): Promise<Times> {
-  const source: CrontabSource = {
-    path,
-    system: flags.system,
-    prefix: undefined,
-    userQueue: flags["user-queue"],
-  }
-  const { clock, random } = session
-  let timetable: FileTimetable | undefined
-  let plans: readonly NamedPlan[] = []
-  const reload = async () => {
-    const { taken, left, remarks } = await readCrontab(session, engine, source)
-    for (const { line, why } of left) remark(`${path}:${line}: not taken: ${why}`)
-    for (const more of remarks) remark(more)
-    plans = taken
-    timetable?.use(plans)
-  }
-  await reload()
-  return {
-    tickerFor(current) {
-      const times = new FileTimetable(current, clock)
-      times.use(plans)
-      timetable = times
-      return new Ticker({ timetable: () => times, clock, random, remark })
-    },
-    reload,
-    describe: () => `fires the ${plans.length} jobs of ${path} on ${engine.location}`,
   }
 }
 
