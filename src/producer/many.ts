@@ -49,19 +49,24 @@ export async function pushMany(
   options: ManyOptions,
 ): Promise<Tally> {
   const run = new ManyPush(options)
+  const { signal } = options
+  const arriving = input[Symbol.asyncIterator]()
   try {
-    for await (const batch of input) {
+    while (!signal.aborted) {
+      // Whoever writes slowly hears of a failure at once, not with the next line.
+      const { done, value: batch } = await Promise.race([arriving.next(), run.failure])
+      if (done) break
       for (const record of batch) {
-        if (options.signal.aborted) break
+        if (signal.aborted) break
         await run.add(record)
       }
-      if (options.signal.aborted) break
-      await run.flush()
+      if (!signal.aborted) await run.send()
     }
+    await run.underWay
   } catch (error) {
     throw run.stopped(error)
   }
-  if (options.signal.aborted) throw run.stopped(undefined)
+  if (signal.aborted) throw run.stopped(undefined)
   return run.tally
 }
 
@@ -75,7 +80,10 @@ export function inLine(unit: Unit, line: number, error: unknown): unknown {
 class ManyPush {
   readonly #options: ManyOptions
   readonly #noticed = new Set<string>()
-  /** Not yet committed. */
+  readonly #failed = Promise.withResolvers<never>()
+  /** The chunk that was sent last: the next one is read meanwhile, and sent only when this one is committed. */
+  #underWay: Promise<void> = Promise.resolve()
+  /** Not yet sent. */
   #chunk: Numbered[] = []
   #chunkLength = 0
   #chosenIds = new Set<string>()
@@ -86,6 +94,18 @@ class ManyPush {
 
   constructor(options: ManyOptions) {
     this.#options = options
+    // Whoever waits for something else hears of it too.
+    this.#failed.promise.catch(() => undefined)
+  }
+
+  /** Resolves when all that was sent is committed. */
+  get underWay(): Promise<void> {
+    return this.#underWay
+  }
+
+  /** Rejects as soon as a chunk could not be committed. */
+  get failure(): Promise<never> {
+    return this.#failed.promise
   }
 
   get tally(): Tally {
@@ -100,15 +120,16 @@ class ManyPush {
       if (entry) checkSupport(this.#options.engine, entry.task)
     } catch (error) {
       // What came before the bad line is good, and goes in.
-      await this.flush()
+      await this.#flush()
       throw this.#inLine(line, error)
     }
     if (entry) {
       const isAlone = this.#mustGoAlone(entry)
-      if (isAlone) await this.flush()
+      if (isAlone) await this.#flush()
       this.#line = line
       this.#put({ ...entry, line })
-      if (isAlone || this.#chunk.length >= chunkSize || this.#chunkLength >= chunkLength) await this.flush()
+      if (isAlone) await this.#flush()
+      else if (this.#chunk.length >= chunkSize || this.#chunkLength >= chunkLength) await this.send()
     } else this.#line = line
   }
 
@@ -124,15 +145,28 @@ class ManyPush {
     return hasOwnId && this.#chosenIds.has(task.id)
   }
 
-  async flush(): Promise<void> {
+  async #flush(): Promise<void> {
+    await this.send()
+    await this.#underWay
+  }
+
+  /** Sends what was read, once what was sent before is committed. */
+  async send(): Promise<void> {
+    await this.#underWay
     const chunk = this.#chunk
     this.#chunk = []
     this.#chunkLength = 0
     this.#chosenIds.clear()
+    this.#underWay = this.#commit(chunk, this.#line)
+    this.#underWay.catch(this.#failed.reject)
+  }
+
+  /** @param line the last one that was read when the chunk was sent */
+  async #commit(chunk: readonly Numbered[], line: number): Promise<void> {
     const conflict = await this.#findConflict(chunk)
     await this.#push(conflict ? chunk.slice(0, chunk.indexOf(conflict.entry)) : chunk)
     if (conflict) throw this.#inLine(conflict.entry.line, conflict.error)
-    this.#committedLine = Math.max(this.#committedLine, this.#line)
+    this.#committedLine = Math.max(this.#committedLine, line)
   }
 
   /** The first entry whose id is taken, looked for before anything behind it is committed. */

@@ -8,9 +8,13 @@ const short = 1_000
 const rounds = 200
 
 /** @param long how many tasks the long queue holds */
-export async function backlog(stage: Stage, long: number): Promise<Finding[]> {
-  const few = await measure(stage, short)
-  const many = await measure(stage, long)
+export async function backlog(
+  stage: Stage,
+  long: number,
+  fresh: () => string | Promise<string> = () => stage.fresh(),
+): Promise<Finding[]> {
+  const few = await measure(await fresh(), short)
+  const many = await measure(await fresh(), long)
   const rows = (["push", "claim", "queues"] as const).map((what): Finding => {
     const ratio = many[what] / few[what]
     return {
@@ -27,10 +31,10 @@ export async function backlog(stage: Stage, long: number): Promise<Finding[]> {
 }
 
 async function measure(
-  stage: Stage,
+  url: string,
   queued: number,
 ): Promise<{ push: number; claim: number; queues: number }> {
-  const engine = await connect(stage.fresh())
+  const engine = await connect(url)
   await fill(engine, queued, 5_000)
   const worker = await register(engine)
   const times = { push: [] as number[], claim: [] as number[], queues: [] as number[] }

@@ -40,7 +40,7 @@ const finding = (name: string, ours: Sample, peer: Sample): Finding => ({
 })
 
 /** Every command once a round: whatever else the machine does meets all of them. The range is the 10th to 90th percentile. */
-async function interleaved(commands: readonly (() => Promise<void>)[]): Promise<Sample[]> {
+export async function interleaved(commands: readonly (() => Promise<void>)[]): Promise<Sample[]> {
   const times = commands.map(() => [] as number[])
   for (let round = -5; round < rounds; round++) {
     for (const [index, command] of commands.entries()) {
@@ -54,7 +54,7 @@ async function interleaved(commands: readonly (() => Promise<void>)[]): Promise<
   })
 }
 
-async function runQuietly(argv: string[], env: Record<string, string>): Promise<void> {
+export async function runQuietly(argv: string[], env: Record<string, string>): Promise<void> {
   const child = Bun.spawn(argv, {
     env: { PATH: process.env.PATH ?? "", ...env },
     stdio: ["ignore", "ignore", "ignore"],

@@ -83,9 +83,9 @@ export async function engineDrain(stage: Stage): Promise<Finding> {
   }
 }
 
-export async function fill(engine: Engine, count: number, batch = pushBatch): Promise<void> {
+export async function fill(engine: Engine, count: number, batch = pushBatch, given = payload): Promise<void> {
   for (let at = 0; at < count; at += batch) {
-    await engine.push(Array.from({ length: Math.min(batch, count - at) }, () => noop(payload)))
+    await engine.push(Array.from({ length: Math.min(batch, count - at) }, () => noop(given)))
   }
 }
 

@@ -91,7 +91,7 @@ export async function idle(stage: Stage): Promise<Finding> {
 /** Row 17: from the kill -9 of a worker to the start of its task on another. */
 export async function recovery(stage: Stage): Promise<Finding> {
   const seconds: number[] = []
-  for (let round = 0; round < 5; round++) seconds.push(await recoverOnce(stage))
+  for (let round = 0; round < 5; round++) seconds.push(await recoverOnce(stage, stage.fresh()))
   const sorted = seconds.toSorted((a, b) => a - b)
   const most = sorted.at(-1) ?? 0
   return {
@@ -104,11 +104,13 @@ export async function recovery(stage: Stage): Promise<Finding> {
   }
 }
 
-async function recoverOnce(stage: Stage): Promise<number> {
-  const url = stage.fresh()
+export async function recoverOnce(stage: Stage, url: string): Promise<number> {
   const env = stage.environment(url)
   const spawn = () =>
-    Bun.spawn([tq, "work", "-c", "1", "--quiet"], { env, stdio: ["ignore", "ignore", "ignore"] })
+    Bun.spawn([tq, "work", "-c", "1", "--allow-commands", "--quiet"], {
+      env,
+      stdio: ["ignore", "ignore", "ignore"],
+    })
   const engine = await connect(url)
   const first = spawn()
   const id = (await stage.run(url, ["push", "--quiet", "--", "sleep", "600"])).trim()
@@ -140,4 +142,23 @@ export async function cpuSeconds(pid: number): Promise<number> {
 export async function residentBytes(pid: number): Promise<number> {
   const status = await Bun.file(`/proc/${pid}/status`).text()
   return Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024
+}
+
+/** A process and all that it has started. */
+export async function treeOf(pid: number): Promise<number[]> {
+  const children = await Bun.file(`/proc/${pid}/task/${pid}/children`).text()
+  const below = await Promise.all(children.split(" ").filter(Boolean).map(Number).map(treeOf))
+  return [pid, ...below.flat()]
+}
+
+/** What processes use together. Memory by proportional share (`Pss` in proc(5)): what two of them map counts once. */
+export async function usageOf(pids: readonly number[]): Promise<{ seconds: number; bytes: number }> {
+  let seconds = 0
+  let bytes = 0
+  for (const pid of pids) {
+    seconds += await cpuSeconds(pid)
+    const rollup = await Bun.file(`/proc/${pid}/smaps_rollup`).text()
+    bytes += Number(/^Pss:\s+(\d+)/m.exec(rollup)?.[1] ?? 0) * 1024
+  }
+  return { seconds, bytes }
 }
