@@ -164,3 +164,17 @@ test("the umask is the worker's", async () => {
   const { stdout } = await box.sh("umask 077; tq push --wait --quiet -- sh -c umask")
   expect(stdout).toBe("0027\n")
 })
+
+test("what others leave in a folder is not run, nor taken for settings: .env, bunfig.toml", async () => {
+  await using box = new Sandbox()
+  box.write(".env", "TQ_NAMESPACE=evil\nFOO=from a file\n")
+  box.write("bunfig.toml", 'preload = ["./preload.ts"]\n')
+  box.write("preload.ts", 'console.error("preloaded")')
+  const { stdout, stderr } = await box.tq(["config"])
+  expect(stdout).not.toContain("evil")
+  expect(stderr).not.toContain("preloaded")
+  const tasks = 'import { task } from "tq"\ntask({ name: "foo" }, () => process.env.FOO ?? null)'
+  const worker = await box.worker([box.write("tasks.ts", tasks)])
+  expect(await box.ok(["push", "foo", "--wait"])).toBe("null")
+  expect(worker.stderr).not.toContain("preloaded")
+})
