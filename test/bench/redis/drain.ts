@@ -72,7 +72,7 @@ async function drainOnce(stage: Stage, ground: Ground): Promise<number> {
 /** @returns tasks per second, from the first to the last stored result */
 async function drainCelery(ground: Ground): Promise<number> {
   await ground.fresh()
-  const env = { BROKER: `${ground.url}/0` }
+  const env = { BROKER: `${ground.url}/0`, PYTHONDONTWRITEBYTECODE: "1" }
   await output([python, peer("celery_app.py"), String(celeryTasks)], env)
   const results = async () =>
     (await ground.cli("--scan", "--pattern", "celery-task-meta-*")).split("\n").length

@@ -55,7 +55,7 @@ export async function output(
   env: Readonly<Record<string, string>> = {},
 ): Promise<string> {
   const child = Bun.spawn([...argv], {
-    env: { ...process.env, ...env },
+    env: { ...process.env, PYTHONDONTWRITEBYTECODE: "1", ...env },
     cwd: join(root, "test", "bench", "peers"),
     stdio: ["ignore", "pipe", "pipe"],
   })

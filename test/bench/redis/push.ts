@@ -13,7 +13,7 @@ export const python = "/usr/bin/python3"
 export const coldPush = (stage: Stage): Promise<Finding[]> =>
   Ground.with(stage, async (ground) => {
     const env = stage.environment(await ground.fresh())
-    const celeryEnv = { BROKER: `${ground.url}/1`, PYTHONPATH: join(peer("."), ".") }
+    const celeryEnv = { BROKER: `${ground.url}/1`, PYTHONPATH: peer("."), PYTHONDONTWRITEBYTECODE: "1" }
     const call = [python, "-m", "celery", "-A", "celery_app", "call", "noop", "--args=[1]"]
     const [ours, rpush] = await interleaved([
       () => runQuietly([tq, "push", "--quiet", "noop", "1"], env),
