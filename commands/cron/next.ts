@@ -18,9 +18,9 @@ export default command({
   name: "cron next",
   description: "Show the ticks to come: of one schedule, of all of them, or of one that is not stored yet.",
   usage: ["tq cron next [NAME]", "tq cron next SCHEDULE"],
-  examples: ["tq cron next nightly -n 5", "tq cron next '30 2 * * *' --tz America/New_York", "tq cron next"],
+  examples: ["tq cron next nightly -n 3", "tq cron next '30 2 * * *' --tz America/New_York", "tq cron next"],
   flags: {
-    count: { type: "string", alias: "n", value: "N", description: "so many, default 1" },
+    count: { type: "string", alias: "n", value: "N", description: "so many, default 5" },
     tz: { type: "string", value: "ZONE", description: "of SCHEDULE (default: this machine's)" },
   },
   operands: { min: 0, max: 1 },
@@ -55,7 +55,7 @@ export default command({
   },
 })
 
-function countFrom(text = "1"): number {
+function countFrom(text = "5"): number {
   if (/^[1-9]\d{0,4}$/.test(text)) return Number(text)
   throw new TqError("usage", `-n: bad number ${JSON.stringify(text)}: write a whole number above 0`)
 }

@@ -36,7 +36,8 @@ export async function register(
     const before = existing && legiblePlan(existing)
     const differs = existing ? unlike(existing, before, plan, paused) : []
     if (existing && differs.length === 0) return { ...standingOf(existing), outcome: "unchanged", differs }
-    if (existing && !replaces(before)) return { ...standingOf(existing), outcome: "differs", differs }
+    if (existing && !replaces(before) && !isSignedAnew(differs, plan))
+      return { ...standingOf(existing), outcome: "differs", differs }
     const draft = await draftOf(store, plan, existing, before, paused)
     const outcome = existing ? "replaced" : "added"
     if (dryRun || (await store.putCron(name, existing?.revision, draft)) === "ok") {
@@ -59,6 +60,10 @@ export function legiblePlan({ name, spec }: CronEntry): Plan | undefined {
     throw error
   }
 }
+
+/** The same, with another key: whoever changes keys adds everything once more. What was signed stays signed. */
+const isSignedAnew = (differs: readonly string[], { template }: Plan): boolean =>
+  differs.length === 1 && differs[0] === "signature" && template.signature !== undefined
 
 /** Whether an entry is paused is its operator's decision, which adding it once more does not take back. */
 function unlike(existing: CronEntry, before: Plan | undefined, plan: Plan, paused: boolean): string[] {

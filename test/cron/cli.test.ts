@@ -211,6 +211,12 @@ test("an entry with a command is signed when it is added; a worker that wants si
   await box.ok(["cron", "add", "unsigned", "@yearly", "--", "echo", "theirs"])
   const ours = await box.ok(["cron", "run", "signed"])
   const theirs = await box.ok(["cron", "run", "unsigned"])
+  // Another key: signed anew. None: 73, since what is signed stays signed.
+  const other = box.write("other", `${"o".repeat(32)}\n`)
+  expect(await outcome(box, ["signed", "@yearly", "--key-file", other], ["echo", "ours"])).toBe("replaced")
+  expect(await outcome(box, ["signed", "@yearly", "--key-file", key], ["echo", "ours"])).toBe("replaced")
+  expect(await outcome(box, ["signed", "@yearly", "--key-file", key], ["echo", "ours"])).toBe("unchanged")
+  await refused(box, ["cron", "add", "signed", "@yearly", "--", "echo", "ours"], 73, /with another signature/)
   const worker = await box.worker(["--require-signature", "--key-file", key])
   expect(await box.ok(["result", ours, "--wait"])).toBe("ours")
   expect((await box.task(theirs)).status).not.toBe("completed")
