@@ -53,7 +53,10 @@ export async function startScheduler({ flags, session }: Invocation<typeof sched
       setup: setup(),
       tee: () => undefined,
       ticker: (current) => times.tickerFor(current),
-      onReady: () => service.ready(times.describe()),
+      onReady: () => {
+        service.ready(times.describe())
+        remark(`scheduler ${supervisor.id} ${times.describe()}`)
+      },
       taskJson,
       onHealth: health === undefined ? () => undefined : healthFile(health, session.clock, remark),
       talk,
@@ -61,7 +64,6 @@ export async function startScheduler({ flags, session }: Invocation<typeof sched
       random: session.random,
     })
     await supervisor.muster()
-    remark(`scheduler ${supervisor.id} ${times.describe()}`)
     const release = heedSignals(supervisor, times, setup, service, talk, session)
     service.watch(() => !supervisor.isDeaf)
     try {

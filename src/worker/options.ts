@@ -46,8 +46,8 @@ export interface SupervisorOptions {
    * the crew is taken on.
    */
   readonly schedules?: (crew: Crew) => Promise<() => Promise<void>>
-  /** The store knows the worker, and its actors have begun. */
-  readonly onReady?: () => void
+  /** The store knows the worker: whoever is told so finds it there. */
+  readonly onReady: () => void | Promise<void>
   readonly taskJson: (id: TaskId, engine: Engine) => Promise<JsonText | undefined>
   readonly onHealth: (health: Health) => void
   readonly talk: Talk

@@ -46,7 +46,7 @@ export async function startWorker({
     const service = serviceManager(session.env, session.clock)
     const ticker = flags["no-scheduler"] ? undefined : await tickerFor(session, engine, remark)
     const maxRuns = countOf(flags["max-tasks"], "--max-tasks")
-    const supervisor = new Supervisor(engine, () => session.connect(), {
+    const supervisor: Supervisor = new Supervisor(engine, () => session.connect(), {
       id: workerId(session.random),
       name: flags.name === undefined ? hostname() : checkText("--name", flags.name),
       host: hostname(),
@@ -57,7 +57,11 @@ export async function startWorker({
       setup,
       ...(ticker && { ticker }),
       schedules: (crew) => schedulesFrom(crew, session, engine, remark),
-      onReady: () => service.ready("working"),
+      onReady: async () => {
+        service.ready("working")
+        await announce(engine, supervisor.id, mustered, talk)
+        await warn(engine, talk)
+      },
       tee: logs === undefined ? () => undefined : teeInto(logs, remark),
       taskJson,
       onHealth: health === undefined ? () => undefined : healthFile(health, session.clock, remark),
@@ -79,9 +83,6 @@ export async function startWorker({
     const release = heedSignals(supervisor, reloading)
     service.watch(() => !supervisor.isDeaf)
     try {
-      // Whoever has read it may send signals.
-      await announce(engine, supervisor.id, mustered, talk)
-      await warn(engine, talk)
       const allWell = await supervisor.run()
       return flags["until-empty"] && !allWell ? 1 : 0
     } finally {

@@ -210,11 +210,11 @@ export class Supervisor {
   async run(): Promise<boolean> {
     try {
       await this.#heartbeat.start()
+      await this.#options.onReady()
       this.#sweeper.start()
       this.#janitor.start()
       this.#ticker?.start()
       this.#watchdog.start()
-      this.#options.onReady?.()
       if (this.#options.untilEmpty) void this.#leaveWhenEmpty()
       await this.#pump.run()
       if (this.#fatal) throw this.#fatal
