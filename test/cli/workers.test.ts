@@ -69,7 +69,7 @@ test.each(["name", "id"] as const)(
     expect(JSON.parse(line)).toEqual({ id: view!.id, status: "draining" })
     const second = await box.worker(["--name", "two"])
     await box.ok(["push", "--id", "next", "--wait", "--quiet", "--", "true"])
-    expect(second.stderr).toContain("next true started")
+    await second.says(/next true started/)
     writeFileSync(gate, "")
     expect((await first.ended).code).toBe(0)
     expect((await drain.ended).code).toBe(0)
