@@ -6,10 +6,9 @@ import { TqError } from "../core/errors.ts"
 import { stepTaskId, type Work } from "../core/flow.ts"
 import type { TaskId } from "../core/id.ts"
 import { isObject, parseJson } from "../core/json.ts"
-import { attemptOf } from "../core/state.ts"
 import type { Outcome } from "../core/transition.ts"
 import type { Engine } from "../engine/engine.ts"
-import type { Conducting } from "./conduct.ts"
+import { type Conducting, failure } from "./conducting.ts"
 
 export interface Decision {
   readonly approved: boolean
@@ -51,7 +50,7 @@ export async function conductApproval(
   const message = isObject(decision)
     ? `denied by ${String(decision.by)}${typeof decision.comment === "string" ? `: ${decision.comment}` : ""}`
     : `nobody decided within ${formatDuration(timeout ?? 0)}`
-  return { lease, to: "failed", failure: { kind: "error", message, attempt: attemptOf(claim), at: by.now } }
+  return failure(claim, by, message)
 }
 
 /** Tells a waiting step. Throws `missing` when there is no such step, `data` when it waits for no decision. */

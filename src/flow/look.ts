@@ -6,7 +6,7 @@ import { type JsonText, oneLine, stringifySpliced, Verbatim } from "../core/json
 import { attemptOf, isEnd } from "../core/state.ts"
 import { fromRecord, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
-import { itemIdsOf } from "./conduct.ts"
+import { itemIdsOf } from "./conduct-map.ts"
 import { outputOf } from "./output.ts"
 import { judge, type RunStatus } from "./state.ts"
 

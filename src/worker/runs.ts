@@ -17,7 +17,7 @@ import {
 } from "../core/transition.ts"
 import type { Output, Settlement } from "../engine/engine.ts"
 import { failpoint } from "../failpoint.ts"
-import type { Prepared } from "../flow/conduct.ts"
+import type { Prepared } from "../flow/conducting.ts"
 import { Directories } from "../run/directories.ts"
 import type { Execution } from "../run/execution.ts"
 import type { Run } from "../run/run.ts"

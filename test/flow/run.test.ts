@@ -353,4 +353,23 @@ steps:
     expect(crew.ran).toHaveLength(1_200)
     expect(await crew.statuses(["run"])).toEqual(["completed"])
   }, 60_000)
+
+  test("a command that only the note of a step speaks of is never run: it was permitted to nobody", async () => {
+    await using crew = await Crew.gather(store)
+    await start(crew, planOf("name: f\nsteps:\n  a: { run: [x] }\n"))
+    await crew.push({
+      id: "run/b",
+      name: "innocent",
+      queue: "default",
+      priority: 0,
+      createdAt: crew.clock.now(),
+      payload: "null",
+      flow: { run: "run", step: "b" },
+      step: { needs: [], work: { kind: "command", argv: ["rm", "-rf", "/"], cwd: "/" } },
+    })
+    await crew.work(() => ({ output: "1" }))
+    expect(crew.ran).toEqual(["run/a"])
+    const [forged] = await crew.engine.get(["run/b"])
+    expect(forged!.state.failures.at(-1)?.message).toBe("its flow step is malformed")
+  })
 })

@@ -32,7 +32,7 @@ import { attemptOf, type FailureKind } from "../../core/state.ts"
 import { payloadCeiling, type Task } from "../../core/task.ts"
 import type { RunPolicy } from "../../core/transition.ts"
 import type { Stream } from "../../engine/engine.ts"
-import type { Prepared } from "../../flow/conduct.ts"
+import type { Prepared } from "../../flow/conducting.ts"
 
 export const protocolVersion = 1
 export const longestLine = payloadCeiling + 64 * 1024
