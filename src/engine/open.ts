@@ -108,9 +108,16 @@ async function storeAt(
     // Whatever is acknowledged to the broker is on disk first.
     return new SqliteEngine({ ...options, path: sqlitePath(url), durability: "full" })
   }
+  if (/^(rediss?|rediss?\+(sentinel|cluster)|unix):/i.test(url)) {
+    const [{ RedisEngine }, { redisLocation }] = await Promise.all([
+      import("./redis/redis.ts"),
+      import("./redis/location.ts"),
+    ])
+    return new RedisEngine({ ...options, location: redisLocation(url) })
+  }
   throw new TqError(
     "config",
-    `no store beside RabbitMQ for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH`,
+    `no store beside RabbitMQ for the URL ${JSON.stringify(redactUrl(url))}: write sqlite:PATH or redis://HOST`,
   )
 }
 

@@ -18,7 +18,7 @@ import type { Claim } from "../core/claim.ts"
 import type { Millis } from "../core/clock.ts"
 import type { TaskId } from "../core/id.ts"
 import type { TaskRecord } from "../core/task.ts"
-import type { Engine, Standing, WorkerRef } from "./engine.ts"
+import type { Engine, Standing, Wake, WorkerRef } from "./engine.ts"
 
 export interface CopyRef {
   readonly id: TaskId
@@ -58,6 +58,12 @@ export interface Store extends Engine {
     limit: number,
     options: { readonly advance: boolean; readonly lost?: readonly string[] },
   ): Promise<Dispatched>
+
+  /**
+   * Resolves when something may be to be dispatched or falls due (`work`), when an order waits for the worker (`orders`), or after
+   * `timeout`.
+   */
+  awaitDispatch(worker: WorkerRef, timeout: Millis, signal: AbortSignal): Promise<Wake>
 
   /** These copies are with the broker. */
   dispatched(sent: readonly CopyRef[]): Promise<void>

@@ -115,6 +115,70 @@ describe("the broker goes away", () => {
   )
 })
 
+describe("a worker goes away", () => {
+  test(
+    "killed: its tasks run again at once, one that may run only once is set aside",
+    () =>
+      onRabbit(async (scene) => {
+        traced(scene, "job", "[ -e ready ] || sleep 30")
+        const dead = await scene.worker(["-c", "2"])
+        const again = await scene.push("job")
+        const once = await scene.push("job", "--once")
+        await waitFor("they run", () => scene.traced().length === 2)
+        await scene.worker(["-c", "2"])
+        await Bun.write(`${scene.folder}/ready`, "")
+        const killed = performance.now()
+        await dead.kill()
+        await waitFor("it runs again", () => scene.traced().length === 3)
+        expect(performance.now() - killed).toBeLessThan(2_000)
+        expect(scene.traced()[2]!.id).toBe(again)
+        await waitFor("the other is set aside", async () => (await scene.ok(["dead", "list"])).includes(once))
+        expect(scene.traced()).toHaveLength(3)
+      }),
+    60_000,
+  )
+})
+
+describe("the broker is there, and not well", () => {
+  test(
+    "out of memory: push says so at once, workers go on, and all is well afterwards",
+    () =>
+      onRabbit(async (scene, server) => {
+        traced(scene, "job", "sleep 2")
+        const worker = await scene.worker(["-c", "2"])
+        const ids = [await scene.push("job"), await scene.push("job")]
+        await waitFor("they run", () => scene.traced().length === 2)
+        await server.ctl("set_vm_memory_high_watermark", "0")
+        const refused = await scene.tq(["push", "job"])
+        expect([refused.code, refused.stdout]).toEqual([75, ""])
+        expect(refused.stderr).toContain("takes no messages at present")
+        // What ran is acknowledged all the same.
+        await worker.says(/(job completed[\s\S]*){2}/)
+        await server.ctl("set_vm_memory_high_watermark", "0.8")
+        ids.push(await scene.push("job"))
+        await waitFor("it has run", () => idsOf(scene.traced()).has(ids[2]!))
+      }),
+    60_000,
+  )
+
+  test(
+    "a queue deleted while a task of it is on the ladder: a worker brings it back",
+    () =>
+      onRabbit(async (scene, server) => {
+        traced(scene, "job")
+        // A ladder takes its time to be built.
+        await scene.push("job", "--in", "1m")
+        const id = await scene.push("job", "--in", "2s", "-q", "mail")
+        await withChannel(server, (channel) => channel.deleteQueue("mail"))
+        await waitFor("it went astray", async () => (await depthOf(server, "tq.unroutable")) === 1)
+        expect(await scene.ok(["doctor", "--json"]).catch(String)).toContain("unroutable")
+        await scene.worker(["-q", "mail"])
+        await untilRun(scene, [id], 20_000)
+      }),
+    60_000,
+  )
+})
+
 describe("a run longer than the consumer timeout", () => {
   test(
     "completes once, and what runs beside it is not disturbed",

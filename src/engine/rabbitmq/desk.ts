@@ -126,8 +126,16 @@ export class Desk {
     await this.#relay()
   }
 
-  /** The store has these ends, or has refused them: either way their copies are used up. */
-  async settled(settlements: readonly Settlement[], lost: readonly Lease[]): Promise<void> {
+  /**
+   * The store has these ends, or has refused them: either way their copies are used up.
+   * @param wantsMore whether a claim follows
+   */
+  async settled(
+    settlements: readonly Settlement[],
+    lost: readonly Lease[],
+    wantsMore: boolean,
+  ): Promise<void> {
+    if (!wantsMore && this.#held.size > 0) await this.#intake.quiesce()
     const refused = new Set(lost.map(keyOf))
     for (const { outcome } of settlements) {
       const key = keyOf(outcome.lease)

@@ -138,6 +138,13 @@ export class Intake {
     return true
   }
 
+  /** No more is wanted for what is about to be acknowledged, unless somebody waits for it. */
+  quiesce(): Promise<void> {
+    return this.#alone(async () => {
+      if (this.#waiting === 0) await this.#stopConsuming()
+    })
+  }
+
   /** Acknowledges messages whose tasks still run: what comes for their places is not wanted. */
   acknowledgeEarly(deliveries: readonly Delivery[]): Promise<void> {
     const acknowledging = this.#alone(async () => {

@@ -43,6 +43,7 @@ import { isAtOnce } from "./ladder.ts"
 import { freshState } from "./message.ts"
 import { Followed, News } from "./news.ts"
 import { replyAddress } from "./replies.ts"
+import { rescue } from "./rescue.ts"
 import { Station } from "./station.ts"
 
 export class RabbitEngine implements Engine {
@@ -126,7 +127,7 @@ export class RabbitEngine implements Engine {
 
   async settle(worker: WorkerRef, settlements: readonly Settlement[], demand?: Demand): Promise<Settled> {
     const station = this.#station(worker.id)
-    const lost = await station.settle(settlements)
+    const lost = await station.settle(settlements, demand !== undefined)
     const claimed = demand
       ? await this.claim(worker, demand)
       : { standing: "live" as const, claims: [], now: this.#broker.clock.now() }
@@ -152,8 +153,9 @@ export class RabbitEngine implements Engine {
     return this.#station(worker.id).wait(queues, timeout, signal)
   }
 
-  /** A broker gives back by itself what dead workers leave. */
+  /** A broker gives back by itself what dead workers leave. What lost its way it does not. */
   async sweep() {
+    await rescue(this.#broker)
     return { orphans: [], deadWorkers: [], more: false }
   }
 

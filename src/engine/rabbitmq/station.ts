@@ -13,6 +13,7 @@ import { type Clock, instantOf, type Millis } from "../../core/clock.ts"
 import { unreachable } from "../../core/errors.ts"
 import type { TaskId } from "../../core/id.ts"
 import { attemptOf, type Failure, keptFailures } from "../../core/state.ts"
+import { fromRecord } from "../../core/task.ts"
 import type { Outcome } from "../../core/transition.ts"
 import type { Beat, Demand, Note, Settlement, Wake, WorkerInfo } from "../engine.ts"
 import { needsStore } from "../refusal.ts"
@@ -154,6 +155,10 @@ export class Station {
       else if (dueAt !== undefined && dueAt - now > earlyBy) {
         moved.push({ delivery, shipment: { parcel, queue, to: "queue", dueAt } })
       } else if (message.fields.redelivered) {
+        const { state } = parcel
+        const counted = { ...state, redeliveries: state.redeliveries + 1, epoch: state.epoch + 1 }
+        moved.push({ delivery, shipment: this.#returned({ ...parcel, state: counted }, queue, now) })
+      } else if (isSpent(parcel)) {
         moved.push({ delivery, shipment: this.#returned(parcel, queue, now) })
       } else ready.push({ delivery, parcel })
     }
@@ -169,17 +174,15 @@ export class Station {
 
   /** It came back without a word from whoever had it. */
   #returned(parcel: Parcel, queue: string, now: Millis): Shipment {
-    const state = {
-      ...parcel.state,
-      redeliveries: parcel.state.redeliveries + 1,
-      epoch: parcel.state.epoch + 1,
-    }
-    if (state.redeliveries < maxRedeliveries) return { parcel: { ...parcel, state }, queue, to: "queue" }
+    const { state } = parcel
+    if (!isSpent(parcel)) return { parcel, queue, to: "queue" }
     const failure: Failure = {
       kind: "worker lost",
       attempt: attemptOf(state),
       at: now,
-      message: `delivered ${state.redeliveries} times, and each time the worker or its connection was lost`,
+      message: isOnce(parcel)
+        ? "the worker or its connection was lost, and it runs only once"
+        : `delivered ${state.redeliveries} times, and each time the worker or its connection was lost`,
     }
     const dead = { ...withFailure(state, failure), finishedAt: now, reason: failure.kind }
     this.#options.news.tell(parcel, taskStateOf(dead, "failed"))
@@ -215,8 +218,11 @@ export class Station {
 
   // ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** @returns the leases that were lost */
-  async settle(settlements: readonly Settlement[]): Promise<Lease[]> {
+  /**
+   * @param wantsMore whether a claim follows
+   * @returns the leases that were lost
+   */
+  async settle(settlements: readonly Settlement[], wantsMore: boolean): Promise<Lease[]> {
     for (const { outcome } of settlements) refuse(outcome)
     const lost: Lease[] = []
     const applying: { held: Held; settlement: Settlement; shipments: Shipment[]; state: Carried }[] = []
@@ -230,6 +236,7 @@ export class Station {
     }
     const shipments = applying.flatMap((one) => one.shipments)
     if (shipments.length > 0) await this.#options.dispatch.send(shipments)
+    if (!wantsMore) await this.#intake.quiesce()
     for (const { held, settlement, state } of applying) {
       this.#held.delete(keyOf(held.lease))
       // Lost in this very moment: what was published counts, and the task runs once more.
@@ -367,6 +374,19 @@ export class Station {
       this.#held.delete(key)
       this.#lost.push(lease)
     }
+  }
+}
+
+/** It has come back as often as it may. */
+const isSpent = (parcel: Parcel): boolean =>
+  parcel.state.redeliveries >= maxRedeliveries || (parcel.state.redeliveries > 0 && isOnce(parcel))
+
+function isOnce({ record }: Parcel): boolean {
+  try {
+    return fromRecord(record).once === true
+  } catch {
+    // It is not run at all.
+    return false
   }
 }
 

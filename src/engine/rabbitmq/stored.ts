@@ -35,13 +35,14 @@ import { Broker, type RabbitOptions } from "./broker.ts"
 import { Desk } from "./desk.ts"
 import { examine } from "./examine.ts"
 import { freshState } from "./message.ts"
+import { rescue } from "./rescue.ts"
 
 /** Copies sent between two confirms. */
 const portion = 500
+/** Between wake-ups that bring nothing. */
+const pause: Millis = 20
 /** How often the depth of queues is compared with what the store has pending. */
 const lookEvery: Millis = 5_000
-/** No queue has this name: who waits for it hears of what falls due, and of nothing else. */
-const nowhere = "."
 
 export class StoredEngine implements Engine {
   readonly kind = "rabbitmq"
@@ -99,7 +100,11 @@ export class StoredEngine implements Engine {
 
   async settle(worker: WorkerRef, settlements: readonly Settlement[], demand?: Demand): Promise<Settled> {
     const reply = await this.#store.settle(worker, settlements)
-    await this.#desk(worker.id).settled(settlements, reply.lost)
+    await this.#desk(worker.id).settled(
+      settlements,
+      reply.lost,
+      demand !== undefined && reply.standing === "live",
+    )
     if (!demand || reply.standing !== "live") return this.#thenRelay(reply)
     try {
       return { ...(await this.claim(worker, demand)), lost: reply.lost }
@@ -143,19 +148,31 @@ export class StoredEngine implements Engine {
     const over = new AbortController()
     const either = AbortSignal.any([signal, over.signal, this.#closing.signal])
     const arrived = desk.arrival(queues, either).then((): Wake => (either.aborted ? "nothing" : "work"))
-    const told = this.#store.wait(worker, [nowhere], timeout, either)
+    const told = this.#heed(worker, timeout, either)
     // One of them is not waited for.
     arrived.catch(() => undefined)
     told.catch(() => undefined)
     try {
-      const wake = await Promise.race([arrived, told])
-      if (wake === "work") await this.#relay({ advance: true })
-      return wake
+      return await Promise.race([arrived, told])
     } catch (error) {
       if (this.#closing.signal.aborted) return "nothing"
       throw error
     } finally {
       over.abort()
+    }
+  }
+
+  /** Relays what becomes ready in the store, until an order comes or the time is over: what was relayed arrives at somebody's. */
+  async #heed(worker: WorkerRef, timeout: Millis, signal: AbortSignal): Promise<Wake> {
+    const { clock } = this.#broker
+    const deadline = clock.mono() + timeout
+    for (;;) {
+      const wake = await this.#store.awaitDispatch(worker, Math.max(0, deadline - clock.mono()), signal)
+      if (wake !== "work" || signal.aborted || this.#closing.signal.aborted) return wake
+      const { copies } = await this.#relay({ advance: true })
+      // A wake-up that brought nothing may come again at once.
+      if (copies.length === 0) await Bun.sleep(pause)
+      if (clock.mono() >= deadline) return "nothing"
     }
   }
 
@@ -316,6 +333,7 @@ export class StoredEngine implements Engine {
     const now = clock.mono()
     if (now - this.#lastLook < lookEvery) return []
     this.#lastLook = now
+    await rescue(this.#broker)
     const lost: string[] = []
     for (const { queue, counts } of await this.#store.queues()) {
       const isEmpty = counts.pending > 0 && ((await queues.depth(names.queue(queue)))?.messages ?? 0) === 0

@@ -165,8 +165,9 @@ class Live implements Connected {
   }
 
   destroy(): void {
-    const { stream } = this.model.connection as unknown as { stream: { destroy(): void } }
-    stream.destroy()
+    const { stream } = this.model.connection as unknown as { stream: { destroy(error: Error): void } }
+    // With an error: of a socket that just ends, the client library would hear nothing, and wait on.
+    stream.destroy(new Error("the connection was given up"))
     this.#ended()
   }
 

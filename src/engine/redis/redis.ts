@@ -11,14 +11,13 @@ import type { Audience } from "../../core/audience.ts"
 import type { Lease } from "../../core/claim.ts"
 import type { Clock, Millis, Random } from "../../core/clock.ts"
 import type { Filter, Retention } from "../../core/filter.ts"
-import type { TaskId } from "../../core/id.ts"
+import { type TaskId, ulids } from "../../core/id.ts"
 import type { JsonText } from "../../core/json.ts"
 import type { TaskRecord } from "../../core/task.ts"
 import type {
   Change,
   CronDraft,
   Demand,
-  Engine,
   Finding,
   Firing,
   Item,
@@ -35,6 +34,7 @@ import type {
   WorkerRef,
   WorkerView,
 } from "../engine.ts"
+import type { CopyRef, Store as OutboxStore } from "../store.ts"
 import { batchesOf } from "./batch.ts"
 import {
   chunksOf,
@@ -59,6 +59,7 @@ import { examine } from "./examine.ts"
 import { followTask } from "./follow.ts"
 import { takeAllIn, takeIn } from "./inbox.ts"
 import type { RedisLocation } from "./location.ts"
+import { dispatch, dispatched, enlist, take } from "./outbox.ts"
 import { countIn, depthsOf, isCounted, queueInfosOf } from "./queues.ts"
 import { restore } from "./restore.ts"
 import { Store } from "./store.ts"
@@ -78,7 +79,7 @@ export interface RedisEngineOptions {
 /** Batches of one push that are on their way at once. */
 const window = 8
 
-export class RedisEngine implements Engine {
+export class RedisEngine implements OutboxStore {
   readonly kind = "redis"
   readonly supports = {
     lookup: true,
@@ -389,6 +390,30 @@ export class RedisEngine implements Engine {
 
   async examine(scope: "start" | "all"): Promise<readonly Finding[]> {
     return examine(this.#store, this.#options.location, scope)
+  }
+
+  async enlist() {
+    return enlist(this.#store, ulids(this.#options.clock, this.#options.random)())
+  }
+
+  async dispatch(
+    limit: number,
+    { advance, lost = [] }: { readonly advance: boolean; readonly lost?: readonly string[] },
+  ) {
+    return dispatch(this.#store, limit, advance, lost)
+  }
+
+  async dispatched(sent: readonly CopyRef[]) {
+    await dispatched(this.#store, sent)
+  }
+
+  async take(worker: WorkerRef, got: readonly CopyRef[], starting: number) {
+    return take(this.#store, worker, got, starting)
+  }
+
+  /** What is ready here is what is to be dispatched. */
+  async awaitDispatch(worker: WorkerRef, timeout: Millis, signal: AbortSignal) {
+    return this.wait(worker, ["*"], timeout, signal)
   }
 
   #newStore(): Store {

@@ -10,6 +10,8 @@ import beat from "./lua/beat.lua" with { type: "text" }
 import configure from "./lua/configure.lua" with { type: "text" }
 import count from "./lua/count.lua" with { type: "text" }
 import crons from "./lua/crons.lua" with { type: "text" }
+import dispatch from "./lua/dispatch.lua" with { type: "text" }
+import dispatched from "./lua/dispatched.lua" with { type: "text" }
 import drain from "./lua/drain.lua" with { type: "text" }
 import dump from "./lua/dump.lua" with { type: "text" }
 import dumpAfter from "./lua/dump-after.lua" with { type: "text" }
@@ -43,6 +45,7 @@ import reviseTask from "./lua/revise-task.lua" with { type: "text" }
 import send from "./lua/send.lua" with { type: "text" }
 import settle from "./lua/settle.lua" with { type: "text" }
 import sweep from "./lua/sweep.lua" with { type: "text" }
+import take from "./lua/take.lua" with { type: "text" }
 import time from "./lua/time.lua" with { type: "text" }
 import watch from "./lua/watch.lua" with { type: "text" }
 import worker from "./lua/worker.lua" with { type: "text" }
@@ -55,6 +58,8 @@ const sources = {
   configure: [gate, base, configure],
   count: [base, filter, count],
   crons: [crons],
+  dispatch: [base, life, lease, dispatch],
+  dispatched: [base, life, dispatched],
   drain: [base, drain],
   dump: [base, look, dump],
   dumpAfter: [base, dumpAfter],
@@ -78,6 +83,7 @@ const sources = {
   send: [gate, base, life, send],
   settle: [gate, base, life, pushTask, output, lease, settle],
   sweep: [base, life, lease, worker, sweep],
+  take: [gate, base, life, lease, take],
   watch: [watch],
   workers: [workers],
 } as const satisfies Record<string, readonly string[]>

@@ -316,7 +316,12 @@ export class SqliteEngine implements Store {
       const wakeIn = untilDue(this.#store, now)
       return { copies: [], more: false, ...(wakeIn !== undefined && { wakeIn }) }
     }
-    return this.#change((now) => dispatch(this.#store, limit, advance, lost, now))
+    return this.#write("durable", (now) => dispatch(this.#store, limit, advance, lost, now))
+  }
+
+  /** No queue has this name: what is pending with the broker already wakes nobody. */
+  async awaitDispatch(worker: WorkerRef, timeout: Millis, signal: AbortSignal) {
+    return waitForWork(this.#store, worker, ["."], timeout, signal)
   }
 
   async dispatched(sent: readonly CopyRef[]) {

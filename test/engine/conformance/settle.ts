@@ -216,6 +216,15 @@ export function settleRules(suite: Suite): void {
       expect(idsOf(settled.claims)).toEqual([second])
     })
 
+    rule("without asking for more takes nothing that others could run", async (stage) => {
+      await stage.push({})
+      const worker = await stage.worker()
+      await worker.settle(completed(await worker.take()))
+      const other = await stage.stranger()
+      const [id] = await stage.push({})
+      expect(idsOf(await other.claims())).toEqual([id])
+    })
+
     rule("what it has just given back can be claimed in the same call", async (stage) => {
       const [id] = await stage.push({})
       const worker = await stage.worker()

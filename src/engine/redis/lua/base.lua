@@ -54,6 +54,7 @@
 --   cron:NAME    hash    revision spec next paused lastTick lastTasks skipped; crons  set; crondue  zset  by next
 --   paused       set     queues
 --   fact         hash    seq, event (numbers given out), bytes (of kept output), quarantined, low (first chunk of bitmaps)
+--   copies, sent:QUEUE, unconfirmed  where RabbitMQ delivers: dispatch.lua
 --   moved        string  JSON: where the tasks of this store are moving, or were moved
 --   inbox:QUEUE  list    documents of strangers; refused:QUEUE  list  those that are no tasks;
 --                refusals  set  queues that have had any

@@ -6,6 +6,10 @@ local function erase(t)
   local kept = (t.length or 0) + (x_number(t, 'out') or 0)
   bytes = bytes - kept
   if t.status == 'p' and not t.parked then leave_ready(t) end
+  if call('HDEL', P .. 'copies', id) == 1 then
+    call('ZREM', P .. 'sent:' .. t.queue, id)
+    call('ZREM', P .. 'unconfirmed', id)
+  end
   if t.kids then
     -- What it has not told its children yet is told under another name: its own may be used again.
     local orphaned = '#' .. text(t.seq)

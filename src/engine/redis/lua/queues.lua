@@ -5,6 +5,13 @@
 
 local depth_now = call('HGETALL', P .. 'depth')
 local oldest = {}
+
+local function note_oldest(queue, id)
+  local created = string.match(call('HGET', TASK, id) or '', '^%S+ %S+ %S+ (%d+)')
+  oldest[#oldest + 1] = queue
+  oldest[#oldest + 1] = created or text(now)
+end
+
 for i = 1, #depth_now, 2 do
   local queue, priority = string.match(depth_now[i], '^(%S+) p (%d+)$')
   if queue then
@@ -16,11 +23,17 @@ for i = 1, #depth_now, 2 do
         local id = id_of(tonumber(seq))
         local t = id and load(id)
         if t and t.status == 'p' and not t.parked and t.priority == tonumber(priority) and t.seq == tonumber(seq) then
-          local created = string.match(call('HGET', TASK, id) or '', '^%S+ %S+ %S+ (%d+)')
-          oldest[#oldest + 1] = queue
-          oldest[#oldest + 1] = created or text(now)
+          note_oldest(queue, id)
           break
         end
+      end
+    end
+    -- What a broker has.
+    for _, id in ipairs(call('ZRANGE', P .. 'sent:' .. queue, 0, 20)) do
+      local t = load(id)
+      if t and t.status == 'p' and not t.parked then
+        note_oldest(queue, id)
+        break
       end
     end
   end
