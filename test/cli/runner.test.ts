@@ -191,6 +191,12 @@ task({ name: "one", concurrency: 1, queue: "single" }, async () => {
 test.each([
   ["a syntax error", 'task({ name: "x" }, () => {\n  const y = ;\n})', 78, /tasks\.ts:3:13: Unexpected ;/],
   ["a missing module", 'import "no-such-module"', 78, /tasks\.ts:2: Cannot find package 'no-such-module'/],
+  [
+    "a name that the module does not have",
+    'import {\n  NoRety,\n} from "tq"\nNoRety()',
+    78,
+    /tasks\.ts:3: Export named 'NoRety' not found in module 'tq'/,
+  ],
   ["a bad name", 'task({ name: "a b" }, () => 1)', 78, /tasks\.ts:2:1: task "a b": bad name/],
   [
     "a bad option",

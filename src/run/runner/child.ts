@@ -42,7 +42,7 @@ export async function serve(options: ChildOptions): Promise<never> {
     if (llmVariables(process.env)) registerLlm()
     if (registry.size === 0) throw `${options.files.join(", ")}: no task() in it`
   } catch (error) {
-    outbox.send(`${JSON.stringify({ type: "broken", message: describeLoadError(error) })}\n`)
+    outbox.send(`${JSON.stringify({ type: "broken", message: describeLoadError(error, options.files) })}\n`)
     outbox.flush()
     process.exit(1)
   }

@@ -2,10 +2,11 @@
 import { readFileSync } from "node:fs"
 import { messageOf } from "../../core/errors.ts"
 
-export function describeLoadError(error: unknown): string {
+/** @param files those that were to be loaded */
+export function describeLoadError(error: unknown, files: readonly string[]): string {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error
   const message = messageOf(first).split("\n")[0]!
-  const place = syntaxPlace(first) ?? importPlace(first) ?? thrownAt(first)
+  const place = syntaxPlace(first) ?? importPlace(first) ?? exportPlace(message, files) ?? thrownAt(first)
   return place === undefined ? message : `${place}: ${message}`
 }
 
@@ -22,6 +23,18 @@ function importPlace(error: unknown): string | undefined {
   const lines = linesOf(referrer)
   const line = lines.findIndex((text) => text.includes(`"${specifier}"`) || text.includes(`'${specifier}'`))
   return line < 0 ? referrer : `${referrer}:${line + 1}`
+}
+
+/** Of a name that a module does not have, Bun says only what it is called. */
+function exportPlace(message: string, files: readonly string[]): string | undefined {
+  const name = /^Export named '(\w+)' not found in module /.exec(message)?.[1]
+  if (name === undefined) return undefined
+  const word = new RegExp(`\\b${name}\\b`)
+  for (const file of files) {
+    const line = linesOf(file).findIndex((text) => word.test(text))
+    if (line >= 0) return `${file}:${line + 1}`
+  }
+  return undefined
 }
 
 function linesOf(path: string): string[] {
