@@ -1,4 +1,4 @@
-/** Tasks that will not run as things are: nobody serves their queue, or they were given back by whoever does. */
+/** Tasks that will not run as things are: nobody serves their queue, whoever does gave them back, or they cannot be read. */
 import { counted } from "../core/counted.ts"
 import { humanDuration } from "../core/duration.ts"
 import type { Engine, Finding, QueueInfo, WorkerView } from "../engine/engine.ts"
@@ -13,8 +13,25 @@ export async function examineTasks(engine: Engine, version: string): Promise<Fin
   return [
     ...(relocation ? [moved(relocation.to, relocation.isDone)] : []),
     ...workersOf(workers, version),
+    ...(engine.supports.lookup ? [await unreadable(engine)] : []),
     ...queues.flatMap((queue) => unserved(queue, workers)),
   ]
+}
+
+/** Failed tasks looked at, the newest first. */
+const looked = 500
+
+async function unreadable(engine: Engine): Promise<Finding> {
+  const about = "records"
+  const { tasks } = await engine.list({ status: ["failed"] }, { limit: looked })
+  const count = tasks.filter(({ state }) => state.reason === "quarantined").length
+  if (count === 0) return { about, verdict: "fine", text: "none in quarantine" }
+  return {
+    about,
+    verdict: "doubtful",
+    text: `in quarantine, because this tq cannot read it: ${counted(count, "task")}`,
+    remedy: "tq dead list names them; retry them with the tq that wrote them, or tq dead purge",
+  }
 }
 
 const moved = (to: string, isDone: boolean): Finding =>

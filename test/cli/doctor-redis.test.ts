@@ -37,6 +37,7 @@ test("a server that keeps tasks and lets in only who may is fine", async () => {
     "clock",
     "scripts",
     "workers",
+    "records",
   ])
 })
 

@@ -79,7 +79,7 @@ test("records that cannot be read are counted", async () => {
   await (await box.worker(["--until-empty"])).ended
   const { found } = await findings(box)
   expect(about(found, "records")).toMatchObject([
-    { verdict: "doubtful", text: "1 in quarantine, which this tq cannot read" },
+    { verdict: "doubtful", text: "in quarantine, because this tq cannot read it: 1 task" },
   ])
 })
 

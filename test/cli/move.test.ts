@@ -83,10 +83,12 @@ test("what a killed worker had in hand is charged as ever, and comes along", asy
   expect(task).toMatchObject({ status: "pending", crashes: 1 })
 })
 
-test("an interrupted move goes on where it was, or is given up", async () => {
+const batch = (count: number) =>
+  Array.from({ length: count }, (_, n) => `{"name":"a","id":"t${n}"}`).join("\n")
+
+test("an interrupted move is given up, and begun again", async () => {
   await using box = new Sandbox()
-  const lines = Array.from({ length: 3_000 }, (_, n) => `{"name":"a","id":"t${n}"}`).join("\n")
-  await box.ok(["push", "--batch", "--quiet"], { stdin: lines })
+  await box.ok(["push", "--batch", "--quiet"], { stdin: batch(3_000) })
   const killed = await box.tq(["move", to(box)], { env: { TQ_FAILPOINT: "mid-move:kill" } })
   expect(killed.code).toBe(137)
   const closed = await box.tq(["push", "a"])
@@ -101,6 +103,33 @@ test("an interrupted move goes on where it was, or is given up", async () => {
   const [queue] = await box.json(["queues"], { env: there(box) })
   expect(queue!.pending).toBe(3_001)
 })
+
+test.each(["SQLite to Redis", "Redis to SQLite"])(
+  "from %s it goes on where it was, though killed thrice",
+  async (way) => {
+    await using box = new Sandbox()
+    await using server = await RedisServer.start()
+    const stores = [`sqlite:${box.path("tq.db")}`, server.url] as const
+    const [here, there] = way === "SQLite to Redis" ? stores : stores.toReversed()
+    const env = { TQ_URL: here! }
+    await box.ok(["push", "--batch", "--quiet"], { stdin: batch(1_500), env })
+    for (const nth of [1, 3, 5]) {
+      const killed = await box.tq(["move", `--to=${there}`], {
+        env: { ...env, TQ_FAILPOINT: `mid-move:kill:${nth}` },
+      })
+      expect(killed.code).toBe(137)
+      expect((await box.tq(["push", "a"], { env })).code).toBe(75)
+    }
+    expect((await box.tq(["move", `--to=${there}`], { env })).stderr).toContain("1,500 tasks")
+    const moved = { TQ_URL: there! }
+    const [queue] = await box.json(["queues"], { env: moved })
+    expect(queue!.pending).toBe(1_500)
+    const worker = await box.worker(["--exec=true", "-q", "default", "--max-tasks=3"], { env: moved })
+    expect((await worker.ended).code).toBe(0)
+    const ends = await box.json(["list", "--status=completed"], { env: moved })
+    expect(ends.map(({ id }) => id).toSorted()).toEqual(["t0", "t1", "t2"])
+  },
+)
 
 test("a target that has other tasks of the same ids or keys refuses them, and nothing is lost", async () => {
   await using box = new Sandbox()

@@ -284,13 +284,5 @@ async function documents(store: Store): Promise<Finding[]> {
       remedy: `tq work -q ${queue}`,
     })
   }
-  const unreadable = numberOf((await store.command("HGET", `${prefix}fact`, "quarantined")) ?? 0)
-  if (unreadable > 0 && findings.length === 0) {
-    findings.push({
-      about: "records",
-      verdict: "fine",
-      text: `set aside so far because they could not be read: ${unreadable}`,
-    })
-  }
   return findings
 }

@@ -1,4 +1,4 @@
-/** What an operator should know of a SQLite store: its file, its folder, its library, what in it cannot be read. */
+/** What an operator should know of a SQLite store: its file, its folder, its library, its schema. */
 import { statfsSync, statSync } from "node:fs"
 import { dirname } from "node:path"
 import type { Finding } from "../engine.ts"
@@ -9,7 +9,7 @@ export async function examine(store: Store, scope: "start" | "all"): Promise<Fin
   return store.read(() => {
     const first = [library(store), fileSystem(store)]
     if (scope === "start") return first
-    return [...first, permissions(store), schema(store), log(store), integrity(store), records(store)]
+    return [...first, permissions(store), schema(store), log(store), integrity(store)]
   })
 }
 
@@ -103,23 +103,6 @@ function integrity(store: Store): Finding {
     verdict: "wrong",
     text: `the file is damaged: ${row?.quick_check}`,
     remedy: "stop the workers, tq export what can be read, and import it into a new store",
-  }
-}
-
-function records(store: Store): Finding {
-  const about = "records"
-  const { n } = store
-    .sql<{ n: number }>(
-      `SELECT count(*) AS n FROM extra INDEXED BY extra_dead JOIN task USING (seq)
-       WHERE is_dead = 1 AND reason = 'quarantined'`,
-    )
-    .get()!
-  if (n === 0) return { about, verdict: "fine", text: "none in quarantine" }
-  return {
-    about,
-    verdict: "doubtful",
-    text: `${n} in quarantine, which this tq cannot read`,
-    remedy: "tq dead list shows them; retry them with the tq that wrote them, or tq dead purge",
   }
 }
 
