@@ -236,3 +236,15 @@ test.concurrent("4: workers of fast handlers, killed at random: every task ends 
   for (const { crashes, failureCount } of await scene.list("--limit", "6000"))
     expect(crashes === failureCount && crashes <= 1).toBe(true)
 })
+
+test.concurrent("21: a signal to everybody, as a stopping machine sends it, leaves handlers their grace", async () => {
+  await using scene = new Scene()
+  scene.handlers = [handlers(scene)]
+  const worker = await scene.worker(["-c", "2", "--grace", "20s"])
+  const ids = await scene.pushAll(many(2, { name: "good", payload: 1_000 }))
+  await waitFor("both run", () => scene.traced().length === 2)
+  for (const pid of runnersOf(worker)) process.kill(pid, "SIGTERM")
+  expect(await worker.stop()).toBe(0)
+  for (const id of ids)
+    expect(await scene.show(id)).toMatchObject({ status: "completed", crashes: 0, epoch: 1 })
+})

@@ -376,3 +376,24 @@ task({ name: "parent" }, async (_: null, ctx) => [await ctx.run(child, 1), await
   expect(await box.ok(["result", id, "--wait"])).toBe("[1,2,3]")
   expect(await Bun.file(box.path("ran")).text()).toBe("123")
 })
+
+test("a stream is followed while it is written", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+import { existsSync } from "node:fs"
+task({ name: "streams" }, async (_: null, ctx) => {
+  await ctx.putStream("first\\n")
+  while (!existsSync(${JSON.stringify(box.path("go"))})) await new Promise((resolve) => setTimeout(resolve, 10))
+  await ctx.putStream("last\\n")
+})`,
+  )
+  await box.worker([file])
+  const id = await box.ok(["push", "streams", "--quiet"])
+  const logs = box.start(["logs", id, "-f"])
+  await logs.says(/first/, "stdout")
+  expect(await box.json(["show", id])).toMatchObject([{ status: "running" }])
+  box.write("go", "")
+  expect((await logs.ended).stdout).toBe("first\nlast\n")
+})

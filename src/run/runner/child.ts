@@ -36,6 +36,7 @@ export async function serve(options: ChildOptions): Promise<never> {
     outbox.send(`${JSON.stringify({ type: "log", stream, text })}\n`)
   })
   surviveMistakes()
+  leaveSignals()
   provideModule()
   try {
     for (const file of options.files) await import(file)
@@ -75,6 +76,11 @@ function surviveMistakes(): void {
     const words = event === "uncaughtException" ? "uncaught exception:" : "unhandled rejection:"
     process.on(event, (error: unknown) => console.error(words, error))
   }
+}
+
+/** A machine that stops signals everybody. When to end is for the supervisor to say, which gives what runs its grace. */
+function leaveSignals(): void {
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => undefined)
 }
 
 function hello({ maxInFlight }: ChildOptions) {
