@@ -93,6 +93,10 @@ export function crontabCommand(command: string, stdin = ""): string {
 
 const escaped = (text: string): string => text.replaceAll("%", "\\%")
 
+/** Whose crontab a file of cron's own spool is: it is named after its user. */
+export const spoolOwner = (path: string): string | undefined =>
+  /^\/var\/spool\/cron\/(?:crontabs\/|tabs\/)?([^/]+)$/.exec(path)?.[1]
+
 /** The places of system crontabs. */
 export const isSystemCrontab = (path: string): boolean =>
   path === "/etc/crontab" || path.startsWith("/etc/cron.d/")

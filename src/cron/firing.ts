@@ -16,6 +16,9 @@ export function tickOf(id: TaskId): Millis | undefined {
   return tick === undefined ? undefined : Number(tick)
 }
 
+/** Characters of one firing: what is caught up is pushed in one step, and its payload may be large. */
+const mostAtOnce = 16 << 20
+
 /** Decides what becomes of an entry that is due. */
 export function firingOf(
   entry: CronEntry & { next: Millis },
@@ -23,7 +26,8 @@ export function firingOf(
   now: Millis,
   random: Random,
 ): Firing {
-  const { ticks, next } = dueTicks(plan.schedule, plan.catchUp, entry.next, now)
+  const { ticks: missed, next } = dueTicks(plan.schedule, plan.catchUp, entry.next, now)
+  const ticks = missed.slice(-Math.max(1, Math.floor(mostAtOnce / entry.spec.length)))
   const last = ticks.at(-1)
   return {
     revision: entry.revision,

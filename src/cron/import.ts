@@ -8,7 +8,7 @@ import { homeOf } from "../config.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import type { Engine } from "../engine/engine.ts"
 import { plainDrafting } from "../producer/drafting.ts"
-import { type CrontabKind, isSystemCrontab, parseCrontab } from "./crontab.ts"
+import { type CrontabKind, isSystemCrontab, parseCrontab, spoolOwner } from "./crontab.ts"
 import { type JobContext, type NamedPlan, planOfJob } from "./job.ts"
 
 export interface Taken extends NamedPlan {
@@ -40,11 +40,14 @@ export interface CrontabSource {
 /** Reads a crontab into plans. Throws when there is no such file. */
 export async function readCrontab(session: Session, engine: Engine, source: CrontabSource): Promise<Crontab> {
   const { path, system, prefix = "", userQueue } = source
-  const kind: CrontabKind = system || isSystemCrontab(resolve(path)) ? "system" : "user"
+  const where = resolve(path)
+  const kind: CrontabKind = system || isSystemCrontab(where) ? "system" : "user"
+  const user = userInfo().username
   const sign = await session.cronSigner()
   return plansOf(await textOf(path), kind, {
     prefix,
-    user: userInfo().username,
+    user,
+    owner: path === "-" ? user : (spoolOwner(where) ?? user),
     homeOf: homeFinder(session),
     userQueue,
     overlap: engine.supports.lookup ? "skip" : "allow",
@@ -68,11 +71,12 @@ export function plansOf(text: string, kind: CrontabKind, context: JobContext): C
       left.push(item)
       continue
     }
-    const { line, command, stdin, user, variables } = item
+    const job = context.owner === context.user ? item : { user: context.owner, ...item }
+    const { line, command, stdin, user, variables } = job
     const key = JSON.stringify([user, command, stdin])
     const ordinal = (seen.get(key) ?? 0) + 1
     try {
-      taken.push({ ...planOfJob(item, ordinal, context), line, command })
+      taken.push({ ...planOfJob(job, ordinal, context), line, command })
       seen.set(key, ordinal)
       if (variables.MAILTO) mailed.set(variables.MAILTO, line)
     } catch (error) {

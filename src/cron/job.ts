@@ -14,8 +14,10 @@ import { checkRule, checkZone, localZone } from "./schedule.ts"
 export interface JobContext {
   /** In front of every name. */
   readonly prefix: string
-  /** Who runs the jobs that name nobody. */
+  /** Who is taking them over. */
   readonly user: string
+  /** Whose the jobs are that name nobody. */
+  readonly owner: string
   /** Undefined for a user that this machine does not know. */
   readonly homeOf: (user: string) => string | undefined
   /** The queue of another user's jobs, `%u` standing for the user; without it they are not taken. */

@@ -143,6 +143,18 @@ describe("a firing", () => {
     expect(tickTask(entry(""), jittery, nine, nine, () => 0).runAt).toEqual({ in: 1_000 })
   })
 
+  test("what is caught up in one step is bounded in size too", () => {
+    const all = { catchUp: parseCatchUp("all"), schedule: { rule: "* * * * *", tz: "UTC" } }
+    const countOf = (payload: string) => {
+      const large = plan({ ...all, template: { ...plan().template, payload } })
+      const due = entry(encodePlan(large), { next: nine })
+      return firingOf(due, large, nine + 3_600_000, () => 0).tasks.length
+    }
+    expect(countOf("1")).toBe(61)
+    expect(countOf(JSON.stringify("x".repeat(1 << 20)))).toBe(15)
+    expect(countOf(JSON.stringify("x".repeat(17 << 20)))).toBe(1)
+  })
+
   test("too late: no task, only the next tick", () => {
     const firing = firingOf(entry("", { next: nine }), plan(), nine + 7_200_000, () => 0.5)
     expect(firing).toMatchObject({ tick: nine, next: nine + 86_400_000, tasks: [] })

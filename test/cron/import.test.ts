@@ -2,7 +2,9 @@
 import { expect, test } from "bun:test"
 import { userInfo } from "node:os"
 import { parseCatchUp } from "../../src/cron/catchup.ts"
+import { spoolOwner } from "../../src/cron/crontab.ts"
 import { crontabOf } from "../../src/cron/export.ts"
+import { plansOf } from "../../src/cron/import.ts"
 import { type Json, Sandbox } from "../support/cli.ts"
 
 const me = userInfo().username
@@ -80,6 +82,32 @@ test("lines of other users only into a queue of theirs", async () => {
     .map((line) => JSON.parse(line) as Json)
   const [entry] = await box.json(["cron", "show", theirs!.name])
   expect(entry!.task).toMatchObject({ queue: "user-nobody", command: { cwd: "/nonexistent" } })
+})
+
+test("a crontab of cron's own spool is its user's", () => {
+  const context = {
+    prefix: "",
+    user: "root",
+    owner: "alice",
+    homeOf: (user: string) => `/home/${user}`,
+    userQueue: undefined,
+    overlap: "skip",
+    origin: { kind: "import", key: "x" },
+    drafting: { now: 0, newId: () => "x", routes: {}, payloadLimit: 1_000, cwd: "/", environment: {} },
+    sign: undefined,
+  } as const
+  for (const folder of ["", "crontabs/", "tabs/"])
+    expect(spoolOwner(`/var/spool/cron/${folder}alice`)).toBe("alice")
+  expect(spoolOwner("/home/alice/crontab")).toBeUndefined()
+  const text = "@daily backup\n"
+  expect(plansOf(text, "user", context)).toMatchObject({
+    taken: [],
+    left: [{ line: 1, why: "it runs as alice: taken only with --user-queue 'user-%u'" }],
+  })
+  const [theirs] = plansOf(text, "user", { ...context, userQueue: "user-%u" }).taken
+  expect(theirs!.plan.template).toMatchObject({ queue: "user-alice", command: { cwd: "/home/alice" } })
+  const [bobs] = plansOf(text, "user", { ...context, owner: "bob", userQueue: "user-%u" }).taken
+  expect(bobs!.name).not.toBe(theirs!.name)
 })
 
 test("twenty awkward lines: each is taken as cron means it, or named", async () => {
