@@ -78,6 +78,8 @@ export function decodePlan(name: string, spec: string): Plan {
 }
 
 function readPlan(name: string, plan: unknown): Plan {
+  // It becomes part of ids.
+  if (!isTaskName(name)) throw malformed("name")
   if (!isObject(plan)) throw malformed("plan")
   if (plan.v !== planVersion)
     throw new TqError("data", `written by another tq (version ${JSON.stringify(plan.v)})`)

@@ -86,6 +86,11 @@ test("differences are named", () => {
 describe("what a stranger has written into the store is refused, not believed", () => {
   const good = JSON.parse(encodePlan(plan({ jitter: 1_000 }))) as Record<string, unknown>
   const { task } = good as { task: Record<string, unknown> }
+  test("a name that could be no part of an id", () => {
+    for (const name of ["", "a b", "a\n", "é", "x".repeat(129)])
+      expect(() => decodePlan(name, JSON.stringify(good))).toThrow("its record is malformed (name)")
+  })
+
   for (const [what, bad] of Object.entries({
     "no JSON": "{",
     "no object": "[]",
