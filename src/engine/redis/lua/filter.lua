@@ -69,10 +69,12 @@ local function glob_matches(glob, name)
   return at_glob > #glob
 end
 
+local every_status = 'prswbcfx'
+
 -- Reads a filter: states as letters, or "" for all; then, each "" or "=" and a value: queue, name, label, since, until.
 local function read_filter()
   local states = arg()
-  local filter = { states = states == '-' and '' or states == '' and 'prswbcfx' or states }
+  local filter = { states = states == '-' and '' or states == '' and every_status or states }
   for _, field in ipairs({ 'queue', 'name', 'label', 'since', 'until_' }) do
     local value = arg()
     if value ~= '' then filter[field] = string.sub(value, 2) end
@@ -85,10 +87,15 @@ local function unescape(name)
   return (string.gsub(name, '%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
-local function fits(filter, t, fixed)
-  if not string.find(filter.states, t.status, 1, true) then return false end
-  if filter.queue and t.queue ~= filter.queue then return false end
-  if not (filter.name or filter.label or filter.since or filter.until_) then return true end
+local function fits(filter, t)
+  return string.find(filter.states, t.status, 1, true) and (not filter.queue or t.queue == filter.queue)
+end
+
+local function needs_record(filter)
+  return filter.name or filter.label or filter.since or filter.until_
+end
+
+local function fits_record(filter, fixed)
   local created, name, label = string.match(fixed, '^%S+ %S+ %S+ (%S+) (%S*) ([^\n]*)')
   created = tonumber(created)
   if not created then return false end
@@ -97,60 +104,93 @@ local function fits(filter, t, fixed)
   return not (filter.since and created < filter.since) and not (filter.until_ and created >= filter.until_)
 end
 
+-- A function that finds the first place of a chunk, from a given one on, where a task may match; nil where none may.
+local function finder(filter, chunk, ascending)
+  if filter.states == every_status and not filter.queue then
+    return function(place) return place end
+  end
+  local maps = {}
+  for status in string.gmatch(filter.states, '.') do
+    local map = call('GET', of_status[status] .. text(chunk))
+    if map then maps[#maps + 1] = { map, not ascending and string.reverse(map) } end
+  end
+  local own = filter.queue and call('GET', P .. 'of:' .. filter.queue .. ':' .. text(chunk))
+  local own_reversed = own and not ascending and string.reverse(own)
+  if #maps == 0 or (filter.queue and not own) then
+    return function() return nil end
+  end
+  local function nearest(place)
+    local best
+    for _, map in ipairs(maps) do
+      local hit
+      if ascending then hit = next_bit(map[1], place) else hit = last_bit(map[1], map[2], place) end
+      if hit and (not best or (ascending and hit < best) or (not ascending and hit > best)) then best = hit end
+    end
+    return best
+  end
+  return function(place)
+    while true do
+      local one = nearest(place)
+      if not own or not one then return one end
+      -- The two leap over each other until they meet.
+      local other
+      if ascending then other = next_bit(own, one) else other = last_bit(own, own_reversed, one) end
+      if other == one or not other then return other end
+      place = other
+    end
+  end
+end
+
+-- Calls `found(t)` for those of the tasks at these SEQs that match, in their order, until it returns true. Returns the SEQ at which
+-- it did.
+local function try_all(filter, seqs, found)
+  local ids, places = {}, {}
+  for _, seq in ipairs(seqs) do
+    local id = id_of(seq)
+    if id then
+      ids[#ids + 1] = id
+      places[#places + 1] = seq
+    end
+  end
+  local records = needs_record(filter) and #ids > 0 and call('HMGET', TASK, unpack(ids))
+  for i, id in ipairs(ids) do
+    if not records or (records[i] and fits_record(filter, records[i])) then
+      local t = load(id)
+      if t and t.seq == places[i] and fits(filter, t) and found(t) then return places[i] end
+    end
+  end
+end
+
 -- Calls `found(t)` for the tasks that match, from SEQ `from` on (nil: from the end), until it returns true or `budget` tasks
 -- and chunks have been looked at. Returns the SEQ at which to go on, or nil.
 local function walk(filter, from, ascending, budget, found)
   local last = tonumber(call('HGET', FACT, 'seq') or 0)
-  local low = tonumber(call('HGET', FACT, 'low') or 0)
-  local at_seq = from or (ascending and 0 or last)
+  local low, high = tonumber(call('HGET', FACT, 'low') or 0), floor(last / CHUNK)
   local step = ascending and 1 or -1
-  local chunk = math.floor(math.max(0, at_seq) / CHUNK)
-  if ascending and chunk < low then
-    chunk = low
-    at_seq = low * CHUNK
-  end
-  if at_seq < 0 then return nil end
-  local last_chunk = math.floor(last / CHUNK)
-  while chunk >= low and chunk <= last_chunk do
-    local maps = {}
-    for status in string.gmatch(filter.states, '.') do
-      local map = call('GET', of_status[status] .. text(chunk))
-      if map then maps[#maps + 1] = { map, not ascending and string.reverse(map) } end
-    end
-    local own = filter.queue and call('GET', P .. 'of:' .. filter.queue .. ':' .. text(chunk))
-    local own_reversed = own and not ascending and string.reverse(own)
-    local bit_at = at_seq - chunk * CHUNK
-    if #maps == 0 or (filter.queue and not own) then bit_at = nil end
-    while bit_at do
-      local candidate
-      for _, map in ipairs(maps) do
-        local hit
-        if ascending then hit = next_bit(map[1], bit_at) else hit = last_bit(map[1], map[2], bit_at) end
-        if hit and (not candidate or (ascending and hit < candidate) or (not ascending and hit > candidate)) then candidate = hit end
+  local seq = from or (ascending and 0 or last)
+  if ascending then seq = math.max(seq, low * CHUNK) end
+  if seq < 0 then return nil end
+  local chunk = floor(seq / CHUNK)
+  while chunk >= low and chunk <= high do
+    local find = finder(filter, chunk, ascending)
+    local place = find(seq - chunk * CHUNK)
+    while place do
+      -- Enough for one command, and on the far side of the last task nothing.
+      local seqs = {}
+      while place and #seqs < PAGE do
+        seqs[#seqs + 1] = chunk * CHUNK + place
+        place = place + step
+        place = place >= 0 and place < CHUNK and find(place) or nil
       end
-      if not candidate then break end
-      local hit = candidate
-      if own then
-        if ascending then hit = next_bit(own, candidate) else hit = last_bit(own, own_reversed, candidate) end
-      end
-      if not hit then break end
-      bit_at = hit
-      if hit == candidate then
-        local seq = chunk * CHUNK + hit
-        local id = id_of(seq)
-        local t = id and load(id)
-        budget = budget - 1
-        bit_at = hit + step
-        local is_it = t and t.seq == seq
-        local needs_record = filter.name or filter.label or filter.since or filter.until_
-        if is_it and fits(filter, t, needs_record and (call('HGET', TASK, id) or '')) and found(t) then return seq + step end
-        if budget <= 0 then return seq + step end
-      end
-      if bit_at < 0 or bit_at >= CHUNK then break end
+      if ascending and seqs[1] > last then return nil end
+      local stopped = try_all(filter, seqs, found)
+      if stopped then return stopped + step end
+      budget = budget - #seqs
+      if place and budget <= 0 then return chunk * CHUNK + place end
     end
     budget = budget - 1
     chunk = chunk + step
-    at_seq = ascending and chunk * CHUNK or chunk * CHUNK + CHUNK - 1
-    if budget <= 0 and chunk >= low and chunk <= last_chunk then return at_seq end
+    seq = ascending and chunk * CHUNK or chunk * CHUNK + CHUNK - 1
+    if budget <= 0 and chunk >= low and chunk <= high then return seq end
   end
 end
