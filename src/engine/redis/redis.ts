@@ -130,8 +130,8 @@ export class RedisEngine implements OutboxStore {
   }
 
   async push(tasks: readonly TaskRecord[]) {
-    const audiences = this.#store.run("audiences", [])
-    const [results, served] = await Promise.all([this.#pushAll(tasks), audiences])
+    // In this order: an idle worker is woken first.
+    const [results, served] = await Promise.all([this.#pushAll(tasks), this.#store.run("audiences", [])])
     return { results, audiences: listOf(served).map((audience) => JSON.parse(textOf(audience)) as Audience) }
   }
 

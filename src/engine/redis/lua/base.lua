@@ -175,8 +175,10 @@ local function mark_run(bitmap, first, n, value)
 end
 
 -- The bitmap of a state, without its chunk.
-local of_status = {}
-for status in string.gmatch('prswbcfx', '.') do of_status[status] = P .. 'is:' .. status .. ':' end
+local of_status = {
+  p = P .. 'is:p:', r = P .. 'is:r:', s = P .. 'is:s:', w = P .. 'is:w:', b = P .. 'is:b:', c = P .. 'is:c:', f = P .. 'is:f:',
+  x = P .. 'is:x:',
+}
 
 local had_state = P .. 'is:o:'
 
