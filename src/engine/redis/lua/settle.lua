@@ -257,9 +257,14 @@ else
       if queue.name == '*' then lease_any(room) else lease_queue(queue.name, room) end
     end
   end
-  -- What is left wakes another worker.
+  -- What is left wakes another worker; where nothing is, nobody is to be woken for it.
   for _, queue in ipairs(names) do
-    if has_ready(queue.name) then ring(queue.name) end
+    if has_ready(queue.name) then
+      ring(queue.name)
+    else
+      rung[queue.name] = nil
+      call('DEL', P .. 'wake:' .. queue.name)
+    end
     if queue.name ~= '*' and call('EXISTS', P .. 'inbox:' .. queue.name) == 1 then waiting[#waiting + 1] = queue.name end
   end
   wake_in = (more or late or cascading or demand.unfinished) and 0 or until_due()
