@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { hostname, userInfo } from "node:os"
 import { type Sandbox, waitFor } from "../support/cli.ts"
-import { StoreSandbox, stores } from "../support/stores.ts"
+import { StoreSandbox, storesAndBroker } from "../support/stores.ts"
 
 const statusOf = async (box: Sandbox, run: string, step: string): Promise<string> =>
   (await box.json(["flow", "show", run]))[0]!.steps.find(({ id }: { id: string }) => id === step).status
@@ -18,7 +18,7 @@ steps:
     run: [printf, '{"got":%s}', "{{ steps.load_data.output }}"]
 `
 
-describe.each(stores)("%s", (store) => {
+describe.each(storesAndBroker)("%s", (store) => {
   test("process-data: the steps in order, the result printed", async () => {
     await using box = await StoreSandbox.on(store)
     box.write("process.yaml", processData)

@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { type Sandbox, waitFor } from "../support/cli.ts"
-import { StoreSandbox, stores } from "../support/stores.ts"
+import { StoreSandbox, storesAndBroker } from "../support/stores.ts"
 
 const file = (box: Sandbox, body: string, name = "flows.ts"): string =>
   box.write(
@@ -33,7 +33,7 @@ task({ name: "long", durable: true, maxRetries: 2, backoff: "10ms" }, async (inp
 task({ name: "impatient", durable: true }, async (_, ctx) => (await ctx.waitForEvent("never", { timeout: "50ms" })) ?? "nothing came")
 task({ name: "not-durable" }, async (_, ctx) => ctx.step("x", () => 1))`
 
-describe.each(stores)("%s", (store) => {
+describe.each(storesAndBroker)("%s", (store) => {
   test("process-data: by its file, and by its name from a live worker; what YAML comes to as well", async () => {
     await using box = await StoreSandbox.on(store)
     const path = file(box, processData)

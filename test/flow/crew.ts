@@ -12,7 +12,7 @@ import { Actor } from "../support/actor.ts"
 import { TestClock } from "../support/clock.ts"
 import { newNamespace, redisEngine } from "../support/redis.ts"
 import { sharedRedis } from "../support/redis-server.ts"
-import type { StoreName } from "../support/stores.ts"
+import type { stores } from "../support/stores.ts"
 import { tempFolder } from "../support/temp.ts"
 
 /** What a run of a step comes to: its output, or how it fails. */
@@ -56,7 +56,7 @@ export class Crew implements AsyncDisposable {
     })
   }
 
-  static async gather(store: StoreName): Promise<Crew> {
+  static async gather(store: (typeof stores)[number]): Promise<Crew> {
     const crew = new Crew(store === "Redis" ? await sharedRedis() : undefined)
     await crew.engine.open()
     await crew.#actor.beat()

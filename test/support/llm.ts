@@ -19,7 +19,11 @@ export class LlmServer implements AsyncDisposable {
   /** Streams that wait to be let go on. */
   readonly #held: (() => void)[] = []
 
-  constructor() {
+  readonly #say: ((prompt: string) => string) | undefined
+
+  /** @param say the answers of all models but those above */
+  constructor(say?: (prompt: string) => string) {
+    this.#say = say
     this.#server = Bun.serve({
       hostname: "127.0.0.1",
       port: 0,
@@ -89,7 +93,7 @@ export class LlmServer implements AsyncDisposable {
       case "json":
         return this.#stream(prompt.includes("wrong") ? '{"title":5}' : '{"title":"ok","score":7}')
       default:
-        return this.#stream(`echo: ${prompt}`)
+        return this.#stream(this.#say?.(prompt) ?? `echo: ${prompt}`)
     }
   }
 

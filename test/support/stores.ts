@@ -1,10 +1,14 @@
 /** The same commands on every store that flows run on: a sandbox whose TQ_URL is one of them. */
 import { type Live, type RunOptions, Sandbox } from "./cli.ts"
+import { dropNamespace, freshNamespace } from "./rabbit.ts"
+import { sharedRabbit } from "./rabbit-server.ts"
 import { newNamespace } from "./redis.ts"
 import { sharedRedis } from "./redis-server.ts"
 
 export const stores = ["SQLite", "Redis"] as const
-export type StoreName = (typeof stores)[number]
+/** RabbitMQ delivers, SQLite keeps. */
+export const storesAndBroker = [...stores, "RabbitMQ"] as const
+export type StoreName = (typeof storesAndBroker)[number]
 
 export class StoreSandbox extends Sandbox {
   /** What a worker needs here to run commands. */
@@ -21,7 +25,18 @@ export class StoreSandbox extends Sandbox {
       box.env.TQ_URL = await sharedRedis()
       box.env.TQ_NAMESPACE = newNamespace()
     }
+    if (store === "RabbitMQ") {
+      box.env.TQ_URL = await sharedRabbit()
+      box.env.TQ_STORE = `sqlite:${box.path("store.db")}`
+      box.env.TQ_NAMESPACE = freshNamespace()
+    }
     return box
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await super[Symbol.asyncDispose]()
+    const { TQ_STORE: kept, TQ_URL: url, TQ_NAMESPACE: namespace } = this.env
+    if (kept !== undefined) await dropNamespace(url!, namespace!, ["default"])
   }
 
   override worker(args: readonly string[] = [], options: RunOptions = {}): Promise<Live> {
