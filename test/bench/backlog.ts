@@ -15,7 +15,7 @@ export async function backlog(
 ): Promise<Finding[]> {
   const few = await measure(await fresh(), short)
   const many = await measure(await fresh(), long)
-  const rows = (["push", "claim", "queues"] as const).map((what): Finding => {
+  const rows = (["push", "claim", "queues", "list"] as const).map((what): Finding => {
     const ratio = many[what] / few[what]
     return {
       name: `15 ${what} with ${long.toLocaleString("en")} queued`,
@@ -33,11 +33,11 @@ export async function backlog(
 async function measure(
   url: string,
   queued: number,
-): Promise<{ push: number; claim: number; queues: number }> {
+): Promise<{ push: number; claim: number; queues: number; list: number }> {
   const engine = await connect(url)
   await fill(engine, queued, 5_000)
   const worker = await register(engine)
-  const times = { push: [] as number[], claim: [] as number[], queues: [] as number[] }
+  const times = { push: [] as number[], claim: [] as number[], queues: [] as number[], list: [] as number[] }
   for (let round = 0; round < rounds; round++) {
     times.push.push(await timed(() => engine.push(Array.from({ length: 10 }, () => noop("1")))))
     let leases: readonly { readonly id: string; readonly epoch: number; readonly worker: string }[] = []
@@ -52,11 +52,13 @@ async function measure(
       leases.map((lease) => ({ outcome: { lease, to: "completed", result: { data: "1" } } })),
     )
     times.queues.push(await timed(() => engine.queues()))
+    times.list.push(await timed(() => engine.list({ name: "no*" }, { limit: 50 })))
   }
   await engine.close()
   return {
     push: sampleOf(times.push).median,
     claim: sampleOf(times.claim).median,
     queues: sampleOf(times.queues).median,
+    list: sampleOf(times.list).median,
   }
 }

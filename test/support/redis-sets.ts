@@ -10,8 +10,9 @@ export class RedisCluster implements AsyncDisposable {
     this.nodes = nodes
   }
 
-  static async start(): Promise<RedisCluster> {
-    const config = ["cluster-enabled yes", "cluster-node-timeout 2000"]
+  /** @param more lines of redis.conf */
+  static async start(more: readonly string[] = []): Promise<RedisCluster> {
+    const config = ["cluster-enabled yes", "cluster-node-timeout 2000", ...more]
     const nodes = await Promise.all([1, 2, 3].map(() => RedisServer.start({ config })))
     const cluster = new RedisCluster(nodes)
     const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
@@ -23,7 +24,12 @@ export class RedisCluster implements AsyncDisposable {
   }
 
   get url(): string {
-    return `redis+cluster://${this.nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}`
+    return this.urlOf("")
+  }
+
+  /** @param credentials `user:password@` */
+  urlOf(credentials: string): string {
+    return `redis+cluster://${credentials}${this.nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}`
   }
 
   async stop(): Promise<void> {
