@@ -45,7 +45,7 @@ const benchmarks: Readonly<Record<string, (stage: Stage) => Promise<Finding | re
 }
 
 const redisBacklog = (stage: Stage, long: number) =>
-  Ground.with(stage, (ground) => backlog(stage, long, () => ground.fresh()))
+  Ground.with(stage, (ground) => backlog(stage, long, async (name) => [ground.url, name]))
 
 /** Minutes and gigabytes: only when named. */
 const onRequest = new Set(["backlog-10m", "redis-backlog-10m"])

@@ -48,8 +48,8 @@ export class Stage {
   }
 }
 
-export const connect = (url: string): Promise<Engine> =>
-  openEngine({ url, namespace: "tq", clock: systemClock, random: systemRandom, patience: 30_000 })
+export const connect = (url: string, namespace = "tq"): Promise<Engine> =>
+  openEngine({ url, namespace, clock: systemClock, random: systemRandom, patience: 30_000 })
 
 const newId = ulids(systemClock, systemRandom)
 
