@@ -3,38 +3,15 @@
  * is left.
  */
 import { expect, test } from "bun:test"
-import { writeFileSync } from "node:fs"
-import { join } from "node:path"
 import { processes } from "./processes.ts"
+import { handlers, many } from "./runners.ts"
 import { Scene, waitFor } from "./scene.ts"
 import type { Worker } from "./worker.ts"
-
-const source = `
-import { appendFileSync } from "node:fs"
-import { spawn } from "node:child_process"
-import { task } from "tq"
-const trace = (ctx) => appendFileSync(process.env.TRACES, ctx.id + " " + ctx.attempt + " " + process.env.TQ_WORKER_ID + "\\n")
-const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
-task({ name: "good" }, async (ms, ctx) => { trace(ctx); await rest(ms ?? 0); return "good" })
-task({ name: "blocks" }, (_, ctx) => { trace(ctx); for (;;); })
-task({ name: "hangs" }, (_, ctx) => { trace(ctx); return new Promise(() => {}) })
-task({ name: "crashes" }, async (ms, ctx) => { trace(ctx); await rest(ms ?? 0); process.kill(process.pid, "SIGKILL") })
-task({ name: "once" }, async (ms, ctx) => { trace(ctx); await rest(ms); return "once" })
-task({ name: "forks" }, async (_, ctx) => { trace(ctx); spawn("sleep", ["300"], { stdio: "ignore" }); await rest(60_000) })
-`
-
-function handlers(scene: Scene): string {
-  const path = join(scene.folder, "tasks.mjs")
-  writeFileSync(path, source, { mode: 0o600 })
-  return path
-}
 
 const runnersOf = ({ id }: Worker): number[] =>
   processes()
     .filter(({ argv, environment }) => environment.TQ_WORKER_ID === id && argv[1] === "runner")
     .map(({ pid }) => pid)
-
-const many = (count: number, task: object): object[] => Array.from({ length: count }, () => task)
 
 test.concurrent("12: one of many that kills its runner is blamed alone, and fails after 3 crashes", async () => {
   await using scene = new Scene()
@@ -91,28 +68,6 @@ test.concurrent("30: a handler that blocks for ever fails with its limit, its 49
   expect(worker.count(/took this worker for dead/)).toBe(0)
   expect(await worker.stop()).toBe(0)
 })
-
-test.concurrent("30: without a limit the neighbours are rescued within 2 minutes", async () => {
-  await using scene = new Scene()
-  scene.handlers = [handlers(scene)]
-  const worker = await scene.worker(["-c", "50"])
-  const ids = await scene.pushAll([
-    ...many(25, { name: "good", payload: 300 }),
-    { name: "blocks" },
-    ...many(24, { name: "good", payload: 300 }),
-  ])
-  await waitFor("the 49 ended", async () => (await scene.count("completed")) === 49, 120_000)
-  const [culprit] = await scene.list("--name", "blocks")
-  expect(culprit).toMatchObject({ id: ids[25]!, status: "running", crashes: 0 })
-  for (const { crashes, failureCount } of await scene.list("--name", "good"))
-    expect([crashes, failureCount]).toEqual([0, 0])
-  // Others go on meanwhile; it answers to a cancel.
-  const next = await scene.push("good")
-  await scene.until(next, "completed")
-  await scene.ok(["cancel", culprit!.id])
-  await worker.says(/is no longer ours: its run was ended/, 20_000)
-  expect(await worker.stop()).toBe(0)
-}, 150_000)
 
 test.concurrent("30: a handler that ignores its limit in a runner that answers: the others begin anew, uncharged", async () => {
   await using scene = new Scene()

@@ -5,6 +5,7 @@
 import { availableParallelism } from "node:os"
 import { messageOf } from "../../src/core/errors.ts"
 import { Scene } from "../chaos/scene.ts"
+import { blocked } from "./blocked.ts"
 import { crowd } from "./crowd.ts"
 import { documents } from "./documents.ts"
 import { million } from "./million.ts"
@@ -12,6 +13,7 @@ import { million } from "./million.ts"
 const soaks: Readonly<Record<string, (scene: () => Scene, say: (line: string) => void) => Promise<void>>> = {
   documents,
   crowd,
+  blocked,
   million,
 }
 
