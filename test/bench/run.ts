@@ -10,7 +10,7 @@ import { bulkPush, engineDrain } from "./engine.ts"
 import { flows } from "./flows.ts"
 import type { Finding } from "./measure.ts"
 import { commands, idle, pickup, recovery } from "./processes.ts"
-import { rabbitmq } from "./rabbitmq.ts"
+import { rabbitDrain, rabbitEngine } from "./rabbitmq.ts"
 import { drain } from "./redis/drain.ts"
 import { Ground } from "./redis/ground.ts"
 import { memory } from "./redis/memory.ts"
@@ -30,7 +30,8 @@ const benchmarks: Readonly<Record<string, (stage: Stage) => Promise<Finding | re
   idle,
   recovery,
   scheduler,
-  rabbitmq,
+  "rabbitmq-engine": rabbitEngine,
+  "rabbitmq-drain": rabbitDrain,
   "backlog-1m": (stage) => backlog(stage, 1_000_000),
   "backlog-10m": (stage) => backlog(stage, 10_000_000),
   "redis-cold": redisPush.coldPush,

@@ -1,7 +1,8 @@
 /** RabbitMQ with nothing beside it: the broker is stopped, killed, cut off; what was confirmed ends, and nobody goes deaf. */
 import { describe, expect, test } from "bun:test"
 import { connect } from "amqplib"
-import { type RabbitOptions, RabbitServer } from "../support/rabbit-server.ts"
+import { dropNamespace, freshNamespace } from "../support/rabbit.ts"
+import { type RabbitOptions, RabbitServer, sharedRabbit } from "../support/rabbit-server.ts"
 import { Scene, type Trace, waitFor } from "./scene.ts"
 
 /** A scene on a broker of its own. */
@@ -13,6 +14,20 @@ async function onRabbit(
   await using scene = new Scene()
   scene.env.TQ_URL = server.url
   await play(scene, server)
+}
+
+/** The same on the server that all tests share, in a namespace of its own. */
+async function onShared(play: (scene: Scene, queue: string, url: string) => Promise<void>): Promise<void> {
+  const url = await sharedRabbit()
+  const namespace = freshNamespace()
+  try {
+    await using scene = new Scene()
+    scene.env.TQ_URL = url
+    scene.env.TQ_NAMESPACE = namespace
+    await play(scene, `${namespace}.default`, url)
+  } finally {
+    await dropNamespace(url, namespace, ["default"])
+  }
 }
 
 /** A handler that says who runs what, and takes a moment. */
@@ -119,7 +134,7 @@ describe("a worker goes away", () => {
   test(
     "killed: its tasks run again at once, one that may run only once is set aside",
     () =>
-      onRabbit(async (scene) => {
+      onShared(async (scene) => {
         traced(scene, "job", "[ -e ready ] || sleep 30")
         const dead = await scene.worker(["-c", "2"])
         const again = await scene.push("job")
@@ -212,14 +227,14 @@ describe("time and order", () => {
   test(
     "random delays arrive within 0.3 s of their time, whatever was pushed before them",
     () =>
-      onRabbit(async (scene, server) => {
+      onShared(async (scene, queue, url) => {
         await scene.push("job", "--in", "30d")
         const start = Date.now()
         const delays = Array.from({ length: 300 }, (_, i) => 100 + ((i * 7_919) % 9_000))
         const batch = delays.map((delay) => JSON.stringify({ name: "job", in: `${delay}ms` })).join("\n")
         await scene.ok(["push", "--quiet", "--batch"], { stdin: `${batch}\n` })
         const pushed = Date.now()
-        const late = await arrivals(server, "default", delays.length)
+        const late = await arrivals(url, queue, delays.length)
         expect(Math.max(...late)).toBeLessThan(300 + (pushed - start))
         expect(Math.min(...late)).toBeGreaterThan(-100)
       }),
@@ -229,7 +244,7 @@ describe("time and order", () => {
   test(
     "1,000 tasks of mixed priority come out in order, one at a time",
     () =>
-      onRabbit(async (scene) => {
+      onShared(async (scene) => {
         traced(scene, "job", "cat >> order; echo >> order")
         traced(scene, "hold", "sleep 3")
         await scene.push("hold")
@@ -247,16 +262,16 @@ describe("time and order", () => {
 })
 
 /** Takes messages as they come. @returns by how much each was late, in milliseconds */
-async function arrivals(server: RabbitServer, queue: string, count: number): Promise<number[]> {
+async function arrivals(url: string, queue: string, count: number): Promise<number[]> {
   const late: number[] = []
-  await withChannel(server, async (channel) => {
+  await withChannel({ url }, async (channel) => {
     const { promise, resolve } = Promise.withResolvers<void>()
     await channel.consume(
       queue,
       (message) => {
         if (!message) return
-        const { state } = JSON.parse(message.content.toString()) as { state: { dueAt: number } }
-        late.push(Date.now() - state.dueAt)
+        const { runAt } = JSON.parse(message.content.toString()) as { runAt: { at: number } }
+        late.push(Date.now() - runAt.at)
         if (late.length === count) resolve()
       },
       { noAck: true },
@@ -271,8 +286,11 @@ const depthOf = (server: RabbitServer, queue: string): Promise<number> =>
 
 type Channel = Awaited<ReturnType<Awaited<ReturnType<typeof connect>>["createChannel"]>>
 
-async function withChannel<T>(server: RabbitServer, use: (channel: Channel) => Promise<T>): Promise<T> {
-  const model = await connect(server.url)
+async function withChannel<T>(
+  { url }: { readonly url: string },
+  use: (channel: Channel) => Promise<T>,
+): Promise<T> {
+  const model = await connect(url)
   try {
     return await use(await model.createChannel())
   } finally {

@@ -14,9 +14,9 @@ export interface RabbitOptions {
   readonly config?: readonly string[]
   /** Erlang terms for what rabbitmq.conf does not know: `{channel_tick_interval, 1000}`. */
   readonly advanced?: string
-  /** Of a cluster: nodes with one port mapper and one cookie find each other. */
+  /** Of a cluster: nodes with one port mapper find each other by their names. */
   readonly mapper?: PortMapper
-  readonly cookie?: string
+  readonly node?: string
 }
 
 /** Debian's own start script changes the user, which only its own folders survive. */
@@ -69,9 +69,9 @@ export class RabbitServer implements AsyncDisposable {
     const temp = options.folder === undefined ? tempFolder() : undefined
     this.folder = options.folder ?? temp!.path
     this.#remove = () => temp?.remove()
-    this.node = `tq-${process.pid}-${++nodes}@localhost`
+    this.node = options.node ?? `tq-${process.pid}-${++nodes}@localhost`
     for (const part of ["home", "mnesia", "log"]) mkdirSync(join(this.folder, part), { recursive: true })
-    writeFileSync(join(this.folder, "home", ".erlang.cookie"), options.cookie ?? "tq-test", { mode: 0o400 })
+    writeFileSync(join(this.folder, "home", ".erlang.cookie"), "tq-test", { mode: 0o400 })
     writeFileSync(join(this.folder, "plugins"), "[].\n")
   }
 
@@ -194,6 +194,38 @@ export class RabbitServer implements AsyncDisposable {
     this.#child = undefined
     child?.kill(signal)
     await child?.exited
+  }
+}
+
+/** Nodes that form one cluster when they start. */
+export class RabbitCluster implements AsyncDisposable {
+  readonly nodes: readonly RabbitServer[]
+  readonly #mapper: PortMapper
+
+  private constructor(nodes: readonly RabbitServer[], mapper: PortMapper) {
+    this.nodes = nodes
+    this.#mapper = mapper
+  }
+
+  static async start(count: number): Promise<RabbitCluster> {
+    const mapper = await PortMapper.start()
+    const names = Array.from({ length: count }, () => `tq-${process.pid}-${++nodes}@localhost`)
+    const config = [
+      "cluster_formation.peer_discovery_backend = classic_config",
+      ...names.map((name, i) => `cluster_formation.classic_config.nodes.${i + 1} = ${name}`),
+      "cluster_partition_handling = pause_minority",
+    ]
+    const started = await Promise.all(names.map((node) => RabbitServer.start({ mapper, node, config })))
+    return new RabbitCluster(started, mapper)
+  }
+
+  get url(): string {
+    return `amqp://${this.nodes.map(({ port }) => `127.0.0.1:${port}`).join(",")}`
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.kill().then(() => node.stop())))
+    await this.#mapper.stop()
   }
 }
 

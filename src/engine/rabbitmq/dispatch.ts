@@ -65,13 +65,13 @@ export class Dispatch {
 
   async #prepare(shipments: readonly Shipment[]): Promise<void> {
     const { queues, ladder, names } = this.#options
-    const preparations = new Map<string, () => Promise<void>>()
-    for (const shipment of shipments) {
-      const { queue, to } = shipment
-      if (to === "dead") preparations.set(`dead ${queue}`, () => queues.ensureDead(queue))
-      else preparations.set(`queue ${queue}`, () => queues.ensure(queue))
-    }
-    await Promise.all([...preparations.values()].map((prepare) => prepare()))
+    const live = new Set<string>()
+    const dead = new Set<string>()
+    for (const { queue, to } of shipments) (to === "dead" ? dead : live).add(queue)
+    await Promise.all([
+      ...[...live].map((queue) => queues.ensure(queue)),
+      ...[...dead].map((queue) => queues.ensureDead(queue)),
+    ])
     const byLadder = new Set(shipments.filter((some) => this.#delayOf(some) > 0).map(({ queue }) => queue))
     for (const queue of byLadder) await ladder.ready(names.queue(queue))
   }

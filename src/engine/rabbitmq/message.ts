@@ -76,7 +76,7 @@ export interface Encoded {
 
 export function encode({ record, state, replyTo, correlationId }: Parcel): Encoded {
   const { body, ...indexed } = record
-  const first = JSON.stringify({ v: version, ...indexed, state: { ...state } })
+  const first = JSON.stringify({ v: version, ...indexed, state: shortened(state) })
   const cut = body.indexOf("\n")
   const rest =
     cut < 0
@@ -97,6 +97,17 @@ export function encode({ record, state, replyTo, correlationId }: Parcel): Encod
       ...(correlationId !== undefined && { correlationId }),
     },
   }
+}
+
+/** Without what is as on the first day: of most tasks nothing is left, and every byte is written to disk. */
+function shortened(state: Carried): Partial<Carried> {
+  if (state === freshState) return {}
+  const entries = Object.entries(state) as [keyof Carried, unknown][]
+  return Object.fromEntries(
+    entries.filter(([key, value]) =>
+      key === "failures" ? state.failures.length > 0 : value !== freshState[key],
+    ),
+  )
 }
 
 /** RabbitMQ's own scale runs the other way. */

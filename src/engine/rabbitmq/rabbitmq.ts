@@ -300,6 +300,8 @@ export class RabbitEngine implements Engine {
 
 function shipmentOf(task: TaskRecord, now: Millis, isFollowed: boolean): Shipment {
   const { runAt, expiresAt, ...rest } = task
+  if (!runAt && !expiresAt && !isFollowed)
+    return { parcel: { record: task, state: freshState }, queue: task.queue, to: "queue" }
   const dueAt = runAt && instantOf(runAt, now)
   const last = expiresAt && instantOf(expiresAt, now)
   const record: TaskRecord = {
@@ -310,7 +312,7 @@ function shipmentOf(task: TaskRecord, now: Millis, isFollowed: boolean): Shipmen
   return {
     parcel: {
       record,
-      state: { ...freshState, ...(last !== undefined && { expiresAt: last }) },
+      state: last === undefined ? freshState : { ...freshState, expiresAt: last },
       ...(isFollowed && { replyTo: replyAddress, correlationId: record.id }),
     },
     queue: task.queue,

@@ -198,7 +198,6 @@ function refusalOf(error: unknown, location: string): TqError | undefined {
   const text = messageOf(error)
   if (/ACCESS[_-]REFUSED|NOT[_-]ALLOWED/i.test(text))
     return new TqError("denied", `${location} refuses us: ${reasonIn(text)}`)
-  if (/vhost .*not found/i.test(text)) return new TqError("missing", `${location}: ${reasonIn(text)}`)
   const code = (error as NodeJS.ErrnoException).code ?? ""
   if (/CERT|SELF_SIGNED|UNABLE_TO|ALTNAME/.test(code))
     return new TqError("denied", `${location}: its certificate is not trusted (${code})`)
@@ -211,5 +210,8 @@ const reasonIn = (text: string): string => /"(.*)"/s.exec(text)?.[1] ?? text
 const causeOf = (error: unknown): string => {
   const code = (error as NodeJS.ErrnoException).code
   if (code === "ECONNREFUSED") return "connection refused"
+  // The client library does not tell the broker's reason. A broker that is just starting says so too, so it may pass.
+  if (/Expected ConnectionOpenOk/.test(messageOf(error)))
+    return "it has no such vhost, or this user may not use it"
   return messageOf(error)
 }
