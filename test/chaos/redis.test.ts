@@ -119,6 +119,7 @@ describe("the server goes away", () => {
     onRedis(async (scene, server) => {
       traced(scene)
       const worker = await scene.worker()
+      await registered(scene)
       await server.cli("config", "set", "maxmemory", "1mb")
       const full = await scene.tq(["push", "job", JSON.stringify("x".repeat(100_000))])
       expect([full.code, full.stderr]).toEqual([74, expect.stringContaining("out of memory")])

@@ -137,7 +137,7 @@ const replies: readonly (readonly [RegExp, TqError["code"], string])[] = [
     "denied",
     "wants another user or password",
   ],
-  [/\b(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY)\b/, "unreachable", "is not ready"],
+  [/\b(LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|BUSY|UNBLOCKED)\b/, "unreachable", "is not ready"],
 ]
 
 function errorOf(error: unknown, label: string): TqError {
