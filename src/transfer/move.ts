@@ -74,13 +74,17 @@ async function isMoved(source: Engine, to: string): Promise<boolean> {
 
 /** Closes the source, and sees to it that nobody has a task of it any more. What fails before the copy begins, opens it again. */
 async function close(options: MoveOptions, to: string): Promise<void> {
-  const { source } = options
+  const { source, target } = options
   const isClosed = (await source.relocation()) !== undefined
   if (!isClosed) {
     await untilNobodyWorks(options)
     await source.relocate({ to, isDone: false })
   }
   try {
+    // Under another name it may be the same store: then it has just been closed too.
+    if (!isClosed && (await target.relocation())) {
+      throw new TqError("usage", `--to is where the tasks are already: ${target.location} is the same store`)
+    }
     // Whoever came in between cannot claim any more, but may have claimed before.
     await untilNobodyWorks(options)
     await bringBackOrphans(options)

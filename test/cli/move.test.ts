@@ -157,7 +157,12 @@ test.each([
 
 test("to where it is already: 64", async () => {
   await using box = new Sandbox()
+  await box.ok(["push", "a", "--quiet"])
   expect((await box.tq(["move", `--to=sqlite:${box.path("tq.db")}`])).code).toBe(64)
+  await box.sh("ln -s tq.db link.db")
+  const linked = await box.tq(["move", "--to=sqlite:link.db"])
+  expect(linked).toMatchObject({ code: 64, stderr: expect.stringContaining("is the same store") })
+  await box.ok(["push", "a", "--quiet"])
 })
 
 test("from SQLite to Redis and back, with a worker at either end", async () => {
