@@ -14,17 +14,16 @@ interface Place {
   readonly title: string
   /** What becomes of tasks can be asked by anybody. */
   readonly lookup: boolean
-  play(act: (box: Sandbox) => Promise<void>): Promise<void>
+  play(act: Act): Promise<void>
 }
 
-async function inSandbox(
-  url: string,
-  namespace: string,
-  act: (box: Sandbox) => Promise<void>,
-): Promise<void> {
+type Act = (box: Sandbox) => Promise<void>
+
+async function inSandbox(url: string, namespace: string, act: Act, store?: string): Promise<void> {
   await using box = new Sandbox()
   box.env.TQ_URL = url
   box.env.TQ_NAMESPACE = namespace
+  if (store !== undefined) box.env.TQ_STORE = store
   importable(box)
   await act(box)
 }
@@ -38,16 +37,23 @@ const places: readonly Place[] = [
   {
     title: "RabbitMQ without a store",
     lookup: false,
-    async play(act) {
-      const [url, namespace] = [await sharedRabbit(), freshNamespace()]
-      try {
-        await inSandbox(url, namespace, act)
-      } finally {
-        await dropNamespace(url, namespace, ["default"])
-      }
-    },
+    play: (act) => onRabbit(act),
+  },
+  {
+    title: "RabbitMQ with a store",
+    lookup: true,
+    play: async (act) => onRabbit(act, await sharedRedis()),
   },
 ]
+
+async function onRabbit(act: Act, store?: string): Promise<void> {
+  const [url, namespace] = [await sharedRabbit(), freshNamespace()]
+  try {
+    await inSandbox(url, namespace, act, store)
+  } finally {
+    await dropNamespace(url, namespace, ["default"])
+  }
+}
 
 const tasks = `
 import { task } from "tq"
