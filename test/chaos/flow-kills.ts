@@ -1,7 +1,7 @@
 /**
  * Runs of flows while their workers are killed -9 at random.
  *
- *     bun test/chaos/flow-kills.ts [--store SQLite|Redis] [--runs 1000] [--seed N]
+ *     bun test/chaos/flow-kills.ts [--store SQLite|Redis|RabbitMQ] [--runs 1000] [--seed N]
  *
  * The oracle: every run ends once, with the right result; a step that was seen completed stays as it was seen; a step runs more often
  * than once only if its worker was killed.
@@ -17,7 +17,7 @@ import { startRun } from "../../src/flow/run.ts"
 import { readFlowFile } from "../../src/flow/yaml.ts"
 import type { Live } from "../support/cli.ts"
 import { seeded } from "../support/random.ts"
-import { type StoreName, StoreSandbox } from "../support/stores.ts"
+import { type StoreName, StoreSandbox, storesAndBroker } from "../support/stores.ts"
 
 export interface KillReport {
   readonly runs: number
@@ -60,6 +60,7 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
     clock: systemClock,
     random: systemRandom,
     patience: 10_000,
+    ...(box.env.TQ_STORE !== undefined && { store: box.env.TQ_STORE }),
   })
   try {
     // On Redis a death is noticed by who has watched for a while: somebody has to live that long.
@@ -178,7 +179,9 @@ if (import.meta.main) {
     const at = process.argv.indexOf(`--${name}`)
     return at < 0 ? preset : process.argv[at + 1]!
   }
-  const store = option("store", "SQLite") === "Redis" ? "Redis" : "SQLite"
+  const named = option("store", "SQLite")
+  const store = storesAndBroker.find((known) => known === named)
+  if (!store) throw new Error(`no store ${named}: ${storesAndBroker.join(", ")}`)
   const seed = Number(option("seed", "1"))
   console.log(
     JSON.stringify({ store, seed, ...(await killThroughRuns(store, Number(option("runs", "1000")), seed)) }),

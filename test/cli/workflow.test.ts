@@ -187,4 +187,43 @@ wf.task({ name: "two", parents: [one], durable: true, fn: async (_, ctx) => {
     })
     expect(readFileSync(box.path("done"), "utf8")).toBe("x")
   })
+
+  test("steps and durable tasks in another language, by the protocol alone", async () => {
+    await using box = await StoreSandbox.on(store)
+    box.write(
+      "runner.py",
+      `
+import json, os
+inbox, outbox = os.fdopen(3), os.fdopen(4, "w")
+def send(**message):
+    print(json.dumps(message), file=outbox, flush=True)
+send(type="hello", protocol=1, tasks=["first", {"name": "second", "durable": True}], maxInFlight=1)
+for line in inbox:
+    message = json.loads(line)
+    if message["type"] == "ping":
+        send(type="pong", n=message["n"])
+    elif message["type"] == "task" and message["name"] == "first":
+        send(type="result", run=message["run"], result={"from": "first"})
+    elif message["type"] == "task":
+        memos = message["memos"]
+        if "wait" in memos:
+            send(type="result", run=message["run"], result=[memos["kept"], memos["wait"], message["flow"]["parents"]])
+        else:
+            send(type="memo", run=message["run"], key="kept", value=7)
+    elif message["type"] == "memo":
+        assert message["stored"]
+        send(type="suspend", run=message["run"], event="go", memo="wait")
+`,
+    )
+    box.write("flow.yaml", "name: f\nsteps:\n  a: { task: first }\n  b: { task: second, needs: a }\n")
+    await box.worker(["--runner", `python3 ${box.path("runner.py")}`])
+    const id = await box.ok(["flow", "run", "flow.yaml", "--quiet"])
+    await waitFor(async () => (await box.json(["list", "--status", "waiting"])).length === 1)
+    await box.ok(["event", "send", "go", '"now"'])
+    expect(JSON.parse(await box.ok(["result", id, "--wait"]))).toEqual([
+      7,
+      { event: "now" },
+      { a: { from: "first" } },
+    ])
+  })
 })
