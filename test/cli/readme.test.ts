@@ -55,6 +55,16 @@ for (const { title, blocks } of sections) {
   })
 }
 
+test("README, its contents name every section, and its links lead somewhere", () => {
+  const anchors = lines.flatMap((line) => {
+    const title = /^#{2,3} (.+)/.exec(line)?.[1]
+    return title === undefined ? [] : [anchorOf(title)]
+  })
+  const links = [...lines.join("\n").matchAll(/\]\(#([^)]*)\)/g)].map(([, anchor]) => anchor!)
+  expect(links.slice(0, sections.length)).toEqual(sections.map(({ title }) => anchorOf(title)))
+  expect(links.filter((link) => !anchors.includes(link))).toEqual([])
+})
+
 const settings = sections.flatMap(({ blocks }) => blocks).filter(({ language }) => language === "toml")
 test.each(settings.map(({ at, lines }) => [at, lines] as const))(
   "README, the settings at line %d",
@@ -64,6 +74,13 @@ test.each(settings.map(({ at, lines }) => [at, lines] as const))(
     expect(await box.tq(["config"])).toMatchObject({ code: 0, stderr: "" })
   },
 )
+
+/** As GitHub makes anchors of headings. */
+const anchorOf = (title: string): string =>
+  title
+    .toLowerCase()
+    .replace(/[^a-z0-9 -]/g, "")
+    .replaceAll(" ", "-")
 
 function readSections(): Section[] {
   const found: Section[] = []
