@@ -16,6 +16,8 @@ const report = join(scratch, "report.xml")
 
 /** No test may hang the suite. */
 const longestTest = 120_000
+/** Files at once, each in a process of its own: most tests wait for other processes most of the time. */
+const abreast = 3
 
 const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const
 
@@ -48,7 +50,14 @@ async function main(selected: string[]): Promise<number> {
   const env = await bringUp()
   const reporter = ["--reporter=junit", `--reporter-outfile=${report}`]
   const code = await run(
-    [process.execPath, "test", `--timeout=${longestTest}`, ...reporter, ...selected],
+    [
+      process.execPath,
+      "test",
+      `--timeout=${longestTest}`,
+      `--parallel=${abreast}`,
+      ...reporter,
+      ...selected,
+    ],
     env,
   )
   if (stoppedBy) return code
