@@ -50,14 +50,7 @@ async function main(selected: string[]): Promise<number> {
   const env = await bringUp()
   const reporter = ["--reporter=junit", `--reporter-outfile=${report}`]
   const code = await run(
-    [
-      process.execPath,
-      "test",
-      `--timeout=${longestTest}`,
-      `--parallel=${abreast}`,
-      ...reporter,
-      ...selected,
-    ],
+    [process.execPath, "test", `--timeout=${longestTest}`, `--parallel=${abreast}`, ...reporter, ...selected],
     env,
   )
   if (stoppedBy) return code

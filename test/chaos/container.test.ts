@@ -8,9 +8,12 @@ import { Scene, waitFor } from "./scene.ts"
 const childrenOf = (pid: number): string[] =>
   readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").split(" ").filter(Boolean)
 
+const contain = (scene: Scene, ...args: string[]) =>
+  scene.newborn(["unshare", "--pid", "--fork", "--mount-proc", scene.binary], args)
+
 /** A worker in a container, and the first process of it as seen from outside. */
 async function contained(scene: Scene, ...args: string[]) {
-  const worker = scene.newborn(["unshare", "--pid", "--fork", "--mount-proc", scene.binary], args)
+  const worker = contain(scene, ...args)
   await worker.ready
   const first = processes().find(
     ({ argv, environment }) => argv[3] === "tq-init" && environment.TQ_URL === scene.env.TQ_URL,
@@ -44,6 +47,5 @@ test.concurrent.each([
 test.concurrent("ends as its worker does", async () => {
   await using scene = new Scene()
   await scene.pushShell("exit 3")
-  const { worker } = await contained(scene, "--until-empty")
-  expect(await worker.exited).toBe(1)
+  expect(await contain(scene, "--until-empty").exited).toBe(1)
 })

@@ -66,12 +66,11 @@ describe("RabbitMQ: tasks", () => {
   })
 
   rule("wait for their time, and expire", async (box) => {
-    const handlers = box.handler("say", "cat >> said")
-    await box.ok(["push", "say", "3", "--in", "900ms"])
-    await box.ok(["push", "say", "1"])
-    await box.ok(["push", "say", "2", "--in", "400ms"])
+    const worker = await box.worker([box.handler("say", "cat >> said")])
+    await box.ok(["push", "say", "3", "--in", "3s"])
     await box.ok(["push", "say", "0", "--in", "600ms", "--expires", "100ms"])
-    const worker = await box.worker([handlers])
+    await box.ok(["push", "say", "2", "--in", "1500ms"])
+    await box.ok(["push", "say", "1"])
     await worker.says(/(say completed[\s\S]*){3}/)
     expect(await Bun.file(box.path("said")).text()).toBe("123")
   })

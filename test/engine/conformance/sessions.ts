@@ -19,7 +19,10 @@ export function sessionRules(suite: Suite): void {
       const worker = await stage.worker()
       const beat = await worker.beat()
       expect(beat).toMatchObject({ standing: "live", cancelled: [], lost: [], drain: false })
-      expect(beat.now).toBe((await worker.claim()).now)
+      const apart = (await worker.claim()).now - beat.now
+      // On a server's own clock time goes by between the two.
+      expect(apart).toBeGreaterThanOrEqual(0)
+      expect(apart).toBeLessThan(60_000)
     })
   })
 
