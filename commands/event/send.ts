@@ -3,6 +3,7 @@ import { readStdin } from "../../src/cli/stdin.ts"
 import { TqError } from "../../src/core/errors.ts"
 import { parseJson } from "../../src/core/json.ts"
 import { isTaskName } from "../../src/core/name.ts"
+import { needsStore } from "../../src/engine/refusal.ts"
 import { decisionPrefix } from "../../src/flow/approve.ts"
 import { checkSize } from "../../src/producer/draft.ts"
 import { payloadFrom } from "../../src/producer/payload.ts"
@@ -27,10 +28,7 @@ export default command({
     checkSize("payload", Buffer.byteLength(payload), session.payloadLimit)
     const engine = await session.engine()
     if (!engine.supports.events) {
-      throw new TqError(
-        "unsupported",
-        `events are unsupported by ${engine.kind} without a store: set TQ_STORE`,
-      )
+      throw needsStore("tq event send")
     }
     const woken = await engine.send({
       name: name!,

@@ -6,6 +6,7 @@ import { type JsonText, oneLine, stringifySpliced, Verbatim } from "../core/json
 import { attemptOf, isEnd } from "../core/state.ts"
 import { fromRecord, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
+import { needsStore } from "../engine/refusal.ts"
 import { itemIdsOf } from "./conduct-map.ts"
 import { outputOf } from "./output.ts"
 import { judge, type RunStatus } from "./state.ts"
@@ -70,7 +71,7 @@ async function getAll(engine: Engine, ids: readonly TaskId[]): Promise<(StoredTa
 
 export function refuseWithoutFlows(engine: Engine): void {
   if (engine.supports.flows) return
-  throw new TqError("unsupported", `flows are unsupported by ${engine.kind} without a store: set TQ_STORE`)
+  throw needsStore("flows")
 }
 
 /** The items of a step with `map`, as far as they have come into being. */

@@ -2,6 +2,7 @@
 import type { Clock } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import type { Engine } from "../engine/engine.ts"
+import { needsStore } from "../engine/refusal.ts"
 import type { PoolOptions } from "../run/runner/pool.ts"
 import { Crew } from "./crew.ts"
 import type { Repertoire } from "./launch.ts"
@@ -62,13 +63,10 @@ function refuseTwice({ handlers }: Crew, executables: Repertoire["executables"])
   throw new TqError("config", `two handlers for ${twice}: ${program}, and one in a runner: rename one`)
 }
 
-function refuseDurable({ handlers }: Crew, { kind, supports }: Engine): void {
+function refuseDurable({ handlers }: Crew, { supports }: Engine): void {
   const [name] = [...handlers].find(([, { isDurable }]) => isDurable) ?? []
   if (name === undefined || (supports.events && supports.lookup)) return
-  throw new TqError(
-    "unsupported",
-    `the durable task ${name} is unsupported by ${kind} without a store: set TQ_STORE`,
-  )
+  throw needsStore(`the durable task ${name}`)
 }
 
 function withOwn(queues: readonly ServedQueue[], own: readonly string[]): ServedQueue[] {
