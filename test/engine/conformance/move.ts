@@ -241,12 +241,12 @@ export function moveRules(suite: Suite): void {
     rule("keeps whose turn it is of a serial key, retries included", async (stage) => {
       const ids = await stage.push({ serial: "k" }, { serial: "k" }, { serial: "k" })
       const worker = await stage.worker()
-      await worker.settle(retried(await worker.take(), { in: stage.soon }))
+      await worker.settle(retried(await worker.take(), { in: 10 * stage.soon }))
       await elsewhere(async (other) => {
         await copy(stage, other)
         const heir = await other.worker()
         expect(await heir.claims()).toEqual([])
-        await other.pass(2 * stage.soon)
+        await other.pass(11 * stage.soon)
         for (const id of ids) {
           const claims = await heir.claims()
           expect(idsOf(claims)).toEqual([id])
