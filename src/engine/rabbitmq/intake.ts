@@ -53,6 +53,8 @@ export interface IntakeOptions {
   readonly giveBack: (deliveries: readonly Delivery[]) => Promise<void>
 }
 
+/** What has not come by itself in this time is asked for. */
+const moment: Millis = 5
 /** The largest prefetch there is. */
 const longestPrefetch = 65_535
 /** From this version on a consumer can have a timeout of its own. */
@@ -76,6 +78,9 @@ export class Intake {
   #turn: Promise<unknown> = Promise.resolve()
   /** How many wait for what comes by itself; while nobody does, nothing may come. */
   #waiting = 0
+  /** Messages that were ready in the queue when it was last asked, less those that came since. */
+  #leftAtLastLook = 0
+  #filling: { readonly room: number; readonly resolve: () => void } | undefined
   #isClosed = false
 
   constructor(options: IntakeOptions) {
@@ -232,15 +237,29 @@ export class Intake {
   async #untilDelivered(queue: string, room: number): Promise<void> {
     const channel = await this.#ready()
     const name = this.#options.names.queue(queue)
+    // Where many were ready at the last look, what was asked for comes without asking.
+    if (this.#leftAtLastLook >= room - this.#buffer.length) await this.#untilFull(room)
     let before = -1
     let isThere = false
     // What is more than a few hundred comes in portions, each when the last has been passed on.
     while (!isThere && this.#buffer.length < room && this.#buffer.length > before) {
       before = this.#buffer.length
       const { messageCount } = await this.#asking(queue, () => channel.checkQueue(name))
-      await this.#asking(queue, () => channel.checkQueue(name))
+      const again = await this.#asking(queue, () => channel.checkQueue(name))
+      this.#leftAtLastLook = again.messageCount
       isThere = messageCount === 0
     }
+  }
+
+  /** Resolves when so many have been delivered, or after a moment. */
+  async #untilFull(room: number): Promise<void> {
+    if (this.#buffer.length >= room) return
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const timer = setTimeout(resolve, moment)
+    this.#filling = { room, resolve }
+    await promise
+    this.#filling = undefined
+    clearTimeout(timer)
   }
 
   async #pick(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
@@ -300,6 +319,8 @@ export class Intake {
       const delivery: Delivery = { message, queue, consumer, channel, isTimed: !hasOwnTimeout }
       this.#outstanding.add(delivery)
       this.#buffer.push(delivery)
+      this.#leftAtLastLook--
+      if (this.#filling && this.#buffer.length >= this.#filling.room) this.#filling.resolve()
       this.ring()
     }
     const { consumerTag } = await this.#asking(queue, async () => {
@@ -330,6 +351,7 @@ export class Intake {
     const consumers = [...(this.#stream ? [this.#stream] : []), ...this.#watchers]
     this.#stream = undefined
     this.#watchers = []
+    this.#leftAtLastLook = 0
     const channel = this.#channel
     if (!channel) return
     for (const { tag, queue, isGone } of consumers) {
