@@ -4,7 +4,7 @@
  *
  * Others can write to a server, so workers run only commands that are signed: all of them hold one key.
  */
-import { afterAll, expect, test } from "bun:test"
+import { afterAll, beforeAll, expect, test } from "bun:test"
 import { writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { Sandbox, useStore, waitFor } from "../support/cli.ts"
@@ -16,11 +16,15 @@ const url = await sharedRedis()
 const folder = tempFolder()
 const key = join(folder.path, "key")
 writeFileSync(key, "a key of the tests, long enough to be one\n", { mode: 0o600 })
-afterAll(() => folder.remove())
-useStore(() => ({ TQ_URL: url, TQ_NAMESPACE: newNamespace(), TQ_KEY_FILE: key }))
+beforeAll(() => useStore(() => ({ TQ_URL: url, TQ_NAMESPACE: newNamespace(), TQ_KEY_FILE: key })))
+afterAll(() => {
+  useStore()
+  folder.remove()
+})
 
 for (const file of ["acting", "batch", "duplicates", "logs", "push-options", "queues", "wait"]) {
-  await import(`./${file}.test.ts`)
+  // Loaded anew, also where the file itself has run before.
+  await import(`./${file}.test.ts?on=redis`)
 }
 
 test("Redis: push says when nobody will run it, and on which server", async () => {

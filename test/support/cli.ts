@@ -81,8 +81,11 @@ export class Live {
 
 let otherStore: (() => Record<string, string>) | undefined
 
-/** From now on sandboxes find their store by these variables, asked for each; else each has a SQLite file of its own. */
-export function useStore(variables: () => Record<string, string>): void {
+/**
+ * From now on sandboxes find their store by these variables, asked for each; without them each has a SQLite file of its own. All
+ * test files run in one process: whoever sets it takes it back.
+ */
+export function useStore(variables?: () => Record<string, string>): void {
   otherStore = variables
 }
 
