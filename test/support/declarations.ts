@@ -3,7 +3,7 @@
  *
  *     bun run types      writes them anew; a test compares them with the sources
  *
- * They are kept twice: `types/tq.d.ts` for programs that install the package, and src/templates/tq.d.ts.txt, which `tq init --ts`
+ * They are kept twice: `src/sdk/tq.d.ts` for programs that install the package, and src/templates/tq.d.ts.txt, which `tq init --ts`
  * puts beside handler files, where nothing is installed.
  */
 import { existsSync, readFileSync, writeFileSync } from "node:fs"
@@ -37,7 +37,7 @@ export async function declarations(): Promise<Readonly<Record<string, string>>> 
     const texts = needed.map(({ name, text }) => declaration(text, exported.includes(name)))
     const body = `${texts.join("\n\n")}\n\nexport {}\n`
     return {
-      "types/tq.d.ts": `/** The module "tq": tasks, and a client for programs. Made from src/sdk.ts by \`bun run types\`. */\n\n${body}`,
+      "src/sdk/tq.d.ts": `/** The module "tq": tasks, and a client for programs. Made from src/sdk.ts by \`bun run types\`. */\n\n${body}`,
       "src/templates/tq.d.ts.txt": ambient(body),
     }
   } finally {

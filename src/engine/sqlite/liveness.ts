@@ -33,19 +33,22 @@ function lock(handle: Database): void {
   handle.run("BEGIN EXCLUSIVE")
 }
 
-/** Whether some process holds the lock. A missing file means that none does. */
+/**
+ * Whether some process may hold the lock. A missing file means that none does, and so does getting it. A probe that fails, for
+ * want of file descriptors for example, proves nothing: a worker that really died is then known by its silence.
+ */
 export function isHeld(path: string): boolean {
   let probe: Database
   try {
     probe = new Database(path, { readwrite: true, create: false })
   } catch {
-    return false
+    return existsSync(path)
   }
   try {
     lock(probe)
     return false
-  } catch (error) {
-    return (error as { code?: string }).code === "SQLITE_BUSY"
+  } catch {
+    return true
   } finally {
     probe.close()
   }
