@@ -35,9 +35,8 @@ test("--since and --until take ages and times", async () => {
   expect(await names(box, "--since", "2020-01-01")).toEqual(["a"])
   expect(await names(box, "--since", "2099-01-01 10:00")).toEqual([])
   expect(await names(box, "--until", "@4102444800")).toEqual(["a"])
-  expect(await names(box, "--since", "500ms", "--until", "2099-01-01T00:00:00Z")).toEqual(
-    await names(box, "--since", "500ms"),
-  )
+  expect(await names(box, "--since", "1h", "--until", "2099-01-01T00:00:00Z")).toEqual(["a"])
+  expect(await names(box, "--since", "1ms", "--until", "2099-01-01T00:00:00Z")).toEqual([])
 })
 
 test.each([
