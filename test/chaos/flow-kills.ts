@@ -91,8 +91,8 @@ export async function killThroughRuns(store: StoreName, runs: number, seed: numb
 async function startRuns(engine: Engine, file: string, runs: number): Promise<string[]> {
   const read = readFlowFile(file)
   if (read.complaints) throw new Error(read.complaints.map(({ message }) => message).join("\n"))
-  const [worker] = await engine.workers()
-  const script = worker!.flows![0] as FlowDocument
+  // The scheduler is a worker too, and has none.
+  const script = (await engine.workers()).flatMap(({ flows = [] }) => flows)[0] as FlowDocument
   const by = { clock: systemClock, random: systemRandom, payloadLimit: 1 << 20 }
   const ids = Array.from({ length: runs }, (_, n) => `run-${n}`)
   for (const [n, id] of ids.entries()) {
