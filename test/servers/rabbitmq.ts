@@ -24,11 +24,6 @@ export const rabbitmq: TestServer = {
         brew: "rabbitmq-c",
       },
     },
-    {
-      program: "pika",
-      isThere: () => Bun.spawnSync(["/usr/bin/python3", "-c", "import pika"]).exitCode === 0,
-      packages: { "apt-get": "python3-pika", dnf: "python3-pika", apk: "py3-pika", brew: "python" },
-    },
   ],
   async start(folder) {
     const server = await RabbitServer.start({ folder })

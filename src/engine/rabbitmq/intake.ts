@@ -202,12 +202,19 @@ export class Intake {
     if (wanted.length === 1 && this.#canStream(only!.name)) {
       const room = Math.min(limit, only!.limit)
       await this.#streamFrom(only!.name, room)
-      if (this.#buffer.length < room) await this.#untilDelivered(only!.name, room)
+      // No more than that can come.
+      const coming = Math.min(room, this.#buffer.length + this.#spare)
+      if (this.#buffer.length < coming) await this.#untilDelivered(only!.name, coming)
       const came = this.#buffer.splice(0, room)
-      if (came.length < room && this.#waiting === 0) await this.#stopConsuming()
+      if (this.#spare > 0 && this.#waiting === 0) await this.#stopConsuming()
       return came
     }
     return this.#pick(wanted, limit)
+  }
+
+  /** What the broker may still send. */
+  get #spare(): number {
+    return this.#stream ? Math.max(0, this.#stream.prefetch - this.#stream.unacked) : 0
   }
 
   #canStream(queue: string): boolean {
@@ -220,8 +227,7 @@ export class Intake {
     const stream = this.#stream?.queue === queue && !this.#stream.isGone ? this.#stream : undefined
     const buffered = this.#buffer.filter((delivery) => delivery.consumer === stream).length
     const handedOut = stream ? stream.unacked - buffered : 0
-    const prefetch = Math.min(longestPrefetch, handedOut + room)
-    if (stream?.prefetch === prefetch) return
+    if (stream && isNear(stream.prefetch - handedOut, room)) return
     // The prefetch of a running consumer cannot be changed.
     await this.#stopConsuming()
     const others = this.#buffer.filter((delivery) => delivery.queue !== queue)
@@ -409,3 +415,10 @@ export class Intake {
     return mine
   }
 }
+
+/**
+ * Whether a consumer that brings `credit` will do where `room` is wanted. Starting another one takes three round trips, and a worker
+ * of many small tasks wants a little more or less every time: what is too much for this claim is there for the next.
+ */
+const isNear = (credit: number, room: number): boolean =>
+  credit === room || (room >= 32 && credit >= room / 2 && credit <= 2 * room)
