@@ -2,6 +2,7 @@ import { command } from "../src/cli/command.ts"
 import { oneId } from "../src/cli/ids.ts"
 import type { Session } from "../src/cli/session.ts"
 import { interruption } from "../src/cli/signals.ts"
+import { counted } from "../src/core/counted.ts"
 import { TqError } from "../src/core/errors.ts"
 import type { TaskId } from "../src/core/id.ts"
 import { rawOf } from "../src/core/json.ts"
@@ -51,7 +52,8 @@ function parseAttempt(text: string | undefined): number | undefined {
 /** An attempt that wrote nothing is fine, one that never was is not. */
 function refuseAttempt({ record, state }: StoredTask, attempt: number): void {
   const had = state.epoch === 0 ? 0 : attemptOf(state)
-  if (attempt > had) throw new TqError("missing", `${record.id} has had ${had} attempts, not ${attempt}`)
+  if (attempt > had)
+    throw new TqError("missing", `${record.id} has had ${counted(had, "attempt")}, not ${attempt}`)
 }
 
 async function follow(engine: Engine, id: TaskId, print: (chunk: Chunk) => void): Promise<number> {

@@ -1,6 +1,7 @@
 /** One task for people. */
 
 import type { Millis } from "../core/clock.ts"
+import { counted } from "../core/counted.ts"
 import { formatDuration, humanDuration } from "../core/duration.ts"
 import { rawLength } from "../core/json.ts"
 import { formatBackoff } from "../core/retry.ts"
@@ -85,7 +86,7 @@ function runLines(task: Task, state: TaskState, now: Millis): Line[] {
     ["due", state.status === "scheduled" && runAt !== undefined ? instant(runAt, now) : undefined],
     ["attempt", state.epoch === 0 ? undefined : String(attemptOf(state))],
     ["crashes", state.crashes === 0 ? undefined : String(state.crashes)],
-    ["postponed", state.postponements === 0 ? undefined : `${state.postponements} times`],
+    ["postponed", state.postponements === 0 ? undefined : counted(state.postponements, "time")],
     ["worker", state.workerId],
     ["started", startedAt === undefined ? undefined : instant(startedAt, now)],
     ["ran", ran === undefined || !isRun ? undefined : humanDuration(ran)],

@@ -98,9 +98,13 @@ function wordsFor(
   const style = statusStyle(status)
   const isRun = status === "running" || (isEnd(status) && state.epoch > 0)
   const attempt = state.epoch > 0 ? attemptOf(state) : 1
-  const detail =
-    status === "completed" || status === "running" ? undefined : (failures.at(-1)?.message ?? reason)
-  const question = status === "waiting" && work.kind === "approve" ? (work.message ?? "") : ""
+  const isQuestion = status === "waiting" && work.kind === "approve"
+  // What was denied may be asked again: then the question counts, not the denial.
+  const detail = isQuestion
+    ? work.message
+    : status === "completed" || status === "running"
+      ? undefined
+      : (failures.at(-1)?.message ?? reason)
   const words = [
     style ? paint(style, status) : status,
     isRun && startedAt !== undefined ? humanDuration((finishedAt ?? now) - startedAt) : "",
@@ -109,7 +113,7 @@ function wordsFor(
     status === "running" && progress
       ? `${Math.round(progress.fraction * 100)}% ${printable(progress.message ?? "")}`.trimEnd()
       : "",
-    printable(detail ?? question),
+    printable(detail ?? ""),
   ]
   return words.filter((word) => word !== "").join("  ")
 }

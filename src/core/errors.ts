@@ -70,6 +70,7 @@ export function messageOf(error: unknown): string {
 function reasonOf(error: NodeJS.ErrnoException): string | undefined {
   const { code, syscall, message } = error
   if (code === undefined || syscall === undefined || !message.startsWith(`${code}: `)) return undefined
+  if (code === "EISDIR") return "it is a directory"
   return message.slice(code.length + 2).split(`, ${syscall}`, 1)[0]
 }
 

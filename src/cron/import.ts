@@ -1,6 +1,5 @@
 /** Turns a crontab into entries, and says of each line that it could not take why. */
 import { readFileSync } from "node:fs"
-import { userInfo } from "node:os"
 import { resolve } from "node:path"
 import type { Session } from "../cli/session.ts"
 import { readStdin } from "../cli/stdin.ts"
@@ -8,6 +7,7 @@ import { homeOf } from "../config.ts"
 import { messageOf, TqError } from "../core/errors.ts"
 import type { Engine } from "../engine/engine.ts"
 import { plainDrafting } from "../producer/drafting.ts"
+import { passwdHomes, userName } from "../users.ts"
 import { type CrontabKind, isSystemCrontab, parseCrontab, spoolOwner } from "./crontab.ts"
 import { type JobContext, type NamedPlan, planOfJob } from "./job.ts"
 
@@ -42,13 +42,13 @@ export async function readCrontab(session: Session, engine: Engine, source: Cron
   const { path, system, prefix = "", userQueue } = source
   const where = resolve(path)
   const kind: CrontabKind = system || isSystemCrontab(where) ? "system" : "user"
-  const user = userInfo().username
+  const user = userName()
   const sign = await session.cronSigner()
   return plansOf(await textOf(path), kind, {
     prefix,
     user,
     owner: path === "-" ? user : (spoolOwner(where) ?? user),
-    homeOf: homeFinder(session),
+    homeOf: homeFinder(session, user),
     userQueue,
     overlap: engine.supports.lookup ? "skip" : "allow",
     origin: { kind: "import", key: originKey(source) },
@@ -95,26 +95,16 @@ async function textOf(path: string): Promise<string> {
   try {
     return readFileSync(path, "utf8")
   } catch (error) {
-    throw new TqError("missing", `cannot read the crontab: ${messageOf(error)}`)
+    throw new TqError("missing", `cannot read the crontab ${path}: ${messageOf(error)}`)
   }
 }
 
 /** Homes by the passwd file; of this user also from the environment. */
-function homeFinder(session: Session): JobContext["homeOf"] {
+function homeFinder(session: Session, self: string): JobContext["homeOf"] {
   let homes: ReadonlyMap<string, string> | undefined
   return (user) => {
-    if (user === userInfo().username) return homeOf(session.env)
+    if (user === self) return homeOf(session.env)
     homes ??= passwdHomes()
     return homes.get(user)
   }
-}
-
-function passwdHomes(): ReadonlyMap<string, string> {
-  const lines = readFileSync("/etc/passwd", "utf8").split("\n")
-  return new Map(
-    lines.flatMap((line) => {
-      const [user, , , , , home] = line.split(":")
-      return user && home ? [[user, home] as const] : []
-    }),
-  )
 }

@@ -92,9 +92,13 @@ async function draftOf(
 function firstTick(schedule: Schedule, now: Millis): Millis {
   const tick = nextTick(schedule, now)
   if (tick !== undefined) return tick
-  const { rule, until } = schedule
+  throw new TqError("usage", neverComes(schedule))
+}
+
+/** What is said of a schedule that never ticks. */
+export function neverComes({ rule, until }: Schedule): string {
   const why = until === undefined ? "there is no such date" : `not before ${new Date(until).toISOString()}`
-  throw new TqError("usage", `the schedule ${JSON.stringify(rule)} never comes: ${why}`)
+  return `the schedule ${JSON.stringify(rule)} never comes: ${why}`
 }
 
 /** Changes an entry that is there, or removes it. Throws `missing` where there is none. */

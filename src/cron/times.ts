@@ -1,12 +1,15 @@
 /** Where the ticks of a `tq scheduler` come from: the entries of the store, or a crontab. */
 import type { ParsedFlags } from "../cli/flag.ts"
 import type { Session } from "../cli/session.ts"
+import { counted } from "../core/counted.ts"
 import { TqError } from "../core/errors.ts"
 import type { Engine } from "../engine/engine.ts"
 import { FileTimetable } from "./file-timetable.ts"
 import { type CrontabSource, readCrontab } from "./import.ts"
 import type { NamedPlan } from "./job.ts"
 import { placeOf } from "./place.ts"
+import { neverComes } from "./register.ts"
+import { nextTick } from "./schedule.ts"
 import { Ticker } from "./ticker.ts"
 
 export const timesFlags = {
@@ -68,9 +71,12 @@ async function fileTimes(
   let plans: readonly NamedPlan[] = []
   const reload = async () => {
     const { taken, left, remarks } = await readCrontab(session, engine, source)
-    for (const { line, why } of left) remark(`${path}:${line}: not taken: ${why}`)
+    const now = clock.now()
+    const never = taken.filter(({ plan }) => nextTick(plan.schedule, now) === undefined)
+    const refused = [...left, ...never.map(({ line, plan }) => ({ line, why: neverComes(plan.schedule) }))]
+    for (const { line, why } of refused) remark(`${path}:${line}: not taken: ${why}`)
     for (const more of remarks) remark(more)
-    plans = taken
+    plans = taken.filter((job) => !never.includes(job))
     timetable?.use(plans)
   }
   await reload()
@@ -82,6 +88,6 @@ async function fileTimes(
       return new Ticker({ timetable: () => times, clock, random, remark })
     },
     reload,
-    describe: () => `fires the ${plans.length} jobs of ${path} on ${engine.location}`,
+    describe: () => `fires the ${counted(plans.length, "job")} of ${path} on ${engine.location}`,
   }
 }

@@ -1,5 +1,5 @@
 /** A step that waits for somebody's decision: no slot, no lease, no CPU until it comes. */
-import { hostname, userInfo } from "node:os"
+import { hostname } from "node:os"
 import type { Claim } from "../core/claim.ts"
 import { formatDuration } from "../core/duration.ts"
 import { TqError } from "../core/errors.ts"
@@ -8,6 +8,7 @@ import type { TaskId } from "../core/id.ts"
 import { isObject, parseJson } from "../core/json.ts"
 import type { Outcome } from "../core/transition.ts"
 import type { Engine } from "../engine/engine.ts"
+import { userName } from "../users.ts"
 import { type Conducting, failure } from "./conducting.ts"
 
 export interface Decision {
@@ -56,7 +57,9 @@ export async function conductApproval(
 /** Tells a waiting step. Throws `missing` when there is no such step, `data` when it waits for no decision. */
 export async function decide(engine: Engine, run: TaskId, step: string, decision: Decision): Promise<void> {
   const id = stepTaskId(run, step)
-  const [stored] = await engine.get([id])
+  const [stored, top] = await engine.get([id, run])
+  if (!top)
+    throw new TqError("missing", `no run ${run}: it may have been pruned; tq flow list shows those there are`)
   if (!stored) throw new TqError("missing", `no step ${step} in run ${run}: tq flow show ${run}`)
   const { status } = stored.state
   if (status !== "waiting") {
@@ -67,11 +70,4 @@ export async function decide(engine: Engine, run: TaskId, step: string, decision
 }
 
 /** `user@host`, for the record. */
-export function whoAmI(): string {
-  try {
-    return `${userInfo().username}@${hostname()}`
-  } catch {
-    // A user id without an entry in passwd.
-    return `${process.getuid?.() ?? "unknown"}@${hostname()}`
-  }
-}
+export const whoAmI = (): string => `${userName()}@${hostname()}`

@@ -130,9 +130,10 @@ function absolute(cwd: string | undefined, base: string): string {
 
 function checkArgument(argument: string): void {
   if (argument.includes("\0")) {
+    const cut = argument.length > 60 ? `${argument.slice(0, 60)}…` : argument
     throw new TqError(
       "data",
-      `an argument with a NUL byte cannot be passed to a program: ${JSON.stringify(argument)}`,
+      `an argument with a NUL byte cannot be passed to a program: ${JSON.stringify(cut)}`,
     )
   }
 }

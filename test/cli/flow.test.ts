@@ -1,7 +1,8 @@
 /** tq flow and tq event, as their users call them. */
 import { describe, expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
-import { hostname, userInfo } from "node:os"
+import { hostname } from "node:os"
+import { userName } from "../../src/users.ts"
 import { type Sandbox, waitFor } from "../support/cli.ts"
 import { StoreSandbox, storesAndBroker } from "../support/stores.ts"
 
@@ -166,18 +167,22 @@ steps:
     await second.signal("SIGTERM")
     expect((await box.json(["flow", "show", id]))[0]).toMatchObject({ status: "running" })
     expect((await box.tq(["flow", "approve", id, "nope"])).code).toBe(66)
+    expect((await box.tq(["flow", "approve", "nope", "ok"])).stderr).toMatch(/^tq: no run nope: /)
     expect((await box.tq(["flow", "approve", id, "build"])).code).toBe(65)
     await box.ok(["flow", "approve", id, "ok", "--comment", "looks good"])
     await box.worker()
     expect((await box.tq(["wait", id])).code).toBe(0)
-    const who = `${userInfo().username}@${hostname()}`
+    const who = `${userName()}@${hostname()}`
     expect((await box.task(`${id}/ship`)).result).toBe(`${who} looks good\n`)
     expect(JSON.parse(await box.ok(["result", `${id}/ok`]))).toMatchObject({ approved: true, by: who })
   })
 
-  test("a denial fails the run", async () => {
+  test("a denial fails the run; resumed, it asks again", async () => {
     await using box = await StoreSandbox.on(store)
-    box.write("flow.yaml", "name: f\nsteps:\n  ok: { approve: }\n  b: { needs: ok, run: [touch, ran] }\n")
+    box.write(
+      "flow.yaml",
+      "name: f\nsteps:\n  ok: { approve: { message: go? } }\n  b: { needs: ok, run: [touch, ran] }\n",
+    )
     await box.worker()
     const id = await box.ok(["flow", "run", "flow.yaml"])
     await waitFor(async () => (await statusOf(box, id, "ok")) === "waiting")
@@ -187,6 +192,11 @@ steps:
       status: "failed",
       reason: expect.stringMatching(/^step ok failed: denied by .*: not on a Friday$/),
     })
+    await box.ok(["flow", "resume", id])
+    await waitFor(async () => (await statusOf(box, id, "ok")) === "waiting")
+    const shown = await box.ok(["flow", "show", id])
+    expect(shown).toContain("waiting  go?")
+    expect(shown).not.toContain("denied")
   })
 
   test("cancel ends what runs and keeps the rest from running", async () => {

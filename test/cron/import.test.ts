@@ -1,13 +1,13 @@
 /** tq cron import and export: crontabs as people have them. */
 import { expect, test } from "bun:test"
-import { userInfo } from "node:os"
 import { parseCatchUp } from "../../src/cron/catchup.ts"
 import { spoolOwner } from "../../src/cron/crontab.ts"
 import { crontabOf } from "../../src/cron/export.ts"
 import { plansOf } from "../../src/cron/import.ts"
+import { userName } from "../../src/users.ts"
 import { type Json, Sandbox } from "../support/cli.ts"
 
-const me = userInfo().username
+const me = userName()
 
 /** Debian's, less its comments; whoever runs the test stands for root. */
 const system = (user = me): string => `# /etc/crontab: system-wide crontab
@@ -64,10 +64,24 @@ test("prune leaves what other crontabs and people have put in", async () => {
   expect(names).toEqual(["mine", expect.stringMatching(/^web1-two-/)])
 })
 
+test("a file that is no crontab is refused in few words", async () => {
+  await using box = new Sandbox()
+  const file = box.write("tab", `* * * * * a\0${"b".repeat(10_000)}\n`)
+  const { code, stderr } = await box.tq(["cron", "import", file])
+  expect(code).toBe(65)
+  expect(stderr).toContain(":1: not taken: an argument with a NUL byte")
+  expect(stderr.length).toBeLessThan(500)
+  expect(await box.tq(["cron", "import", box.folder])).toMatchObject({
+    code: 66,
+    stderr: `tq: cannot read the crontab ${box.folder}: it is a directory\n`,
+  })
+})
+
 test("lines of other users only into a queue of theirs", async () => {
   await using box = new Sandbox()
   const file = box.write("crontab", `@daily nobody backup\n@daily ${me} mine\n@daily no-such-user x\n`)
-  const without = await box.tq(["cron", "import", file, "--system"])
+  // What USER says does not count: su leaves another's in it.
+  const without = await box.tq(["cron", "import", file, "--system"], { env: { USER: "nobody" } })
   expect(without.code).toBe(65)
   expect(without.stderr).toContain(
     `${file}:1: not taken: it runs as nobody: taken only with --user-queue 'user-%u'\n`,

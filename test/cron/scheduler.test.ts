@@ -110,10 +110,14 @@ test("it runs nothing, and brings back what a dead worker left", async () => {
 describe("--file", () => {
   test("fires a crontab as it stands: nothing of it is in the store; SIGHUP reads it again", async () => {
     await using box = new Sandbox()
-    const file = box.write("tab", `HOME=${box.folder}\n@every 1s echo one%x\n@reboot never\n`)
+    const file = box.write(
+      "tab",
+      `HOME=${box.folder}\n@every 1s echo one%x\n@reboot never\n30 2 31 2 * neither\n`,
+    )
     const live = await scheduler(box, ["--file", file])
     await live.says(/:3: not taken: .*a start of the machine/)
-    await live.says(/fires the 1 jobs of/)
+    await live.says(/:4: not taken: .*never comes: there is no such date/)
+    await live.says(/fires the 1 job of/)
     await waitFor(async () => (await ids(box)).length > 0)
     expect(await box.json(["cron", "list"])).toEqual([])
     box.write("tab", "@every 1s echo two\n@daily true\n")
