@@ -143,7 +143,7 @@ export class HandlerRun implements Printer {
     const later = error instanceof RetryLater ? error.delay : undefined
     // What was meant to happen needs no stack.
     const isMeant = error instanceof RetryLater || error instanceof NoRetry
-    const stack = !isMeant && error instanceof Error ? error.stack?.slice(0, longestStack) : undefined
+    const stack = !isMeant && error instanceof Error ? stackOf(error) : undefined
     this.#end({
       message: messageOf(error).slice(0, longestMessage),
       retry: this.#mayRetry(error),
@@ -258,6 +258,14 @@ export class HandlerRun implements Printer {
     return this.#children
   }
 }
+
+/** The frames of the handler's own code; how it was called by us helps nobody. */
+const stackOf = ({ stack }: Error): string | undefined =>
+  stack
+    ?.split("\n")
+    .filter((line) => !/^\s+at .*(\/\$bunfs\/|~BUN|\bnode:async_hooks\b)/.test(line))
+    .join("\n")
+    .slice(0, longestStack)
 
 const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === "object" && value !== null && typeof (value as { then?: unknown }).then === "function"
