@@ -68,8 +68,6 @@ const registered = new Map<string, Registered>()
 /** The tasks that handler files have defined so far. */
 export const registry: ReadonlyMap<string, Registered> = registered
 
-export const clearRegistry = (): void => registered.clear()
-
 /**
  * Defines a task. Loading a file that does so makes its worker run the task.
  * Throws TypeError for options that make no sense, and for a second task of the same name.

@@ -63,16 +63,6 @@ export function redisLocation(url: string, password?: string): RedisLocation {
   return new Reader(url).read(password)
 }
 
-const schemes = [
-  "redis",
-  "rediss",
-  "redis+sentinel",
-  "rediss+sentinel",
-  "redis+cluster",
-  "rediss+cluster",
-  "unix",
-]
-
 const tlsParameters = ["ca", "cert", "key", "servername"]
 
 class Reader {
@@ -244,5 +234,3 @@ class Reader {
     throw new TqError("config", `the URL ${this.#shown} ${what}`.replace(" : ", ": "))
   }
 }
-
-export const isRedisScheme = (scheme: string): boolean => schemes.includes(scheme)
