@@ -10,7 +10,7 @@ export function demand(isSo: boolean, what: string): asserts isSo {
 
 /** The tasks as they are stored, in the order of the ids. Throws for one that is not there. */
 export async function tasksOf(scene: Scene, ids: readonly string[]): Promise<StoredTask[]> {
-  const engine = await connect(`sqlite:${scene.database}`)
+  const engine = await connect(scene.env.TQ_URL!)
   try {
     const tasks: StoredTask[] = []
     for (let at = 0; at < ids.length; at += 500) {

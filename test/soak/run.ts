@@ -9,12 +9,16 @@ import { blocked } from "./blocked.ts"
 import { crowd } from "./crowd.ts"
 import { documents } from "./documents.ts"
 import { million } from "./million.ts"
+import { redisServerKills } from "./redis-server-kills.ts"
+import { redisWorkerKills } from "./redis-worker-kills.ts"
 
 const soaks: Readonly<Record<string, (scene: () => Scene, say: (line: string) => void) => Promise<void>>> = {
   documents,
   crowd,
   blocked,
   million,
+  "redis-server-kills": redisServerKills,
+  "redis-worker-kills": redisWorkerKills,
 }
 
 const named = process.argv.slice(2)
