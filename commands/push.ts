@@ -4,12 +4,13 @@ import { readStdin } from "../src/cli/stdin.ts"
 import { waitTimeout, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
 import { stringifySpliced } from "../src/core/json.ts"
+import { isTaskName } from "../src/core/name.ts"
 import type { Task } from "../src/core/task.ts"
 import { needsStore } from "../src/engine/refusal.ts"
 import { type Draft, taskFrom } from "../src/producer/draft.ts"
 import { draftingOf } from "../src/producer/drafting.ts"
 import { draftFromFlags, subjectFrom, taskFlags } from "../src/producer/flags.ts"
-import { pushCommand } from "../src/producer/payload.ts"
+import { pushArguments, pushCommand } from "../src/producer/payload.ts"
 import { pushTask, requireWorker } from "../src/producer/push.ts"
 
 const flags = {
@@ -52,7 +53,13 @@ export default command({
   flags,
   operands: { min: 0, max: 2 },
   takesArgv: true,
-  meant: pushCommand,
+  meant: (before, rest, isSurplus) => {
+    const asCommand = pushCommand(before, rest)
+    const [name, ...args] = rest
+    return isSurplus && isTaskName(name!) && !args.some((arg) => arg.startsWith("-"))
+      ? `${pushArguments(before, name!, args)} (arguments for the handler of ${name}) or ${asCommand} (a command)`
+      : asCommand
+  },
   run: async (invocation) => {
     const { batch, lines, null: isNull } = invocation.flags
     return batch || lines || isNull ? runMany(invocation) : runOne(invocation)

@@ -4,6 +4,7 @@ import manifest from "../package.json" with { type: "json" }
 import { refuseChangedArguments } from "./cli/bytes.ts"
 import type { Command, CommandGroup } from "./cli/command.ts"
 import { globalFlags } from "./cli/globals.ts"
+import { otherWord } from "./cli/other-words.ts"
 import { parseCommand } from "./cli/parse.ts"
 import { Session } from "./cli/session.ts"
 import { painter, printable, ReaderGone, wantsColour, write } from "./cli/terminal.ts"
@@ -106,7 +107,7 @@ async function shortHelp(word: string | undefined, onlyFlags: boolean): Promise<
 }
 
 function unknownVerb(word: string, known: readonly string[], prefix: string): TqError {
-  const guess = nearest(word, known)
+  const guess = otherWord(word, known) ?? nearest(word, known)
   return new TqError(
     "usage",
     `unknown command ${JSON.stringify(word)}: ${guess ? `did you mean ${prefix} ${guess}?` : `see ${prefix} --help`}`,

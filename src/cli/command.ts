@@ -25,8 +25,9 @@ export interface Command<F extends Flags = Flags> {
   /**
    * What somebody may have meant who wrote an unknown option or too much.
    * @param before the options in front of the first operand
+   * @param isSurplus too much, rather than an unknown option
    */
-  readonly meant?: (before: readonly string[], rest: readonly string[]) => string
+  readonly meant?: (before: readonly string[], rest: readonly string[], isSurplus: boolean) => string
   /** @returns the exit code, 0 when undefined */
   readonly run: (invocation: Invocation<F>) => Promise<number | undefined>
 }

@@ -4,7 +4,7 @@ import { humanDuration } from "../core/duration.ts"
 import type { Step } from "../core/flow.ts"
 import { attemptOf, isEnd, type TaskState } from "../core/state.ts"
 import { draw } from "../flow/draw.ts"
-import type { SeenRun, SeenStep } from "../flow/look.ts"
+import { type SeenRun, type SeenStep, whyOf } from "../flow/look.ts"
 import type { RunStatus } from "../flow/state.ts"
 import type { Session } from "./session.ts"
 import { statusStyle } from "./tasks.ts"
@@ -41,10 +41,7 @@ export function describeRun(session: Session, run: SeenRun, items: ItemCounts): 
   const ended = isEnd(row.state.status) ? row.state.finishedAt : undefined
   const took = humanDuration((ended ?? now) - task.createdAt)
   const when = ended === undefined ? `for ${took}` : `in ${took}`
-  const reason =
-    status === "failed" || status === "cancelled"
-      ? (row.state.failures.at(-1)?.message ?? row.state.reason)
-      : undefined
+  const reason = status === "failed" || status === "cancelled" ? whyOf(row.state) : undefined
   const head = `${paint("bold", task.id)}  ${plan.name}  ${style ? paint(style, status) : status} ${when}`
   return `${head}${reason === undefined ? "" : `  ${printable(reason)}`}\n\n${drawing(session, steps, plan, items, now)}`
 }
@@ -92,19 +89,14 @@ function wordsFor(
   items: ItemCount | undefined,
   now: Millis,
 ): string {
-  const { status, finishedAt, reason, failures, progress } = state
+  const { status, finishedAt, reason, progress } = state
   const startedAt = items?.startedAt ?? state.startedAt
   if (isSkipped(state)) return `${paint("dim", "skipped")}  ${printable(reason!.replace(/^skipped: /, ""))}`
   const style = statusStyle(status)
   const isRun = status === "running" || (isEnd(status) && state.epoch > 0)
   const attempt = state.epoch > 0 ? attemptOf(state) : 1
   const isQuestion = status === "waiting" && work.kind === "approve"
-  // What was denied may be asked again: then the question counts, not the denial.
-  const detail = isQuestion
-    ? work.message
-    : status === "completed" || status === "running"
-      ? undefined
-      : (failures.at(-1)?.message ?? reason)
+  const detail = isQuestion ? work.message : whyOf(state)
   const words = [
     style ? paint(style, status) : status,
     isRun && startedAt !== undefined ? humanDuration((finishedAt ?? now) - startedAt) : "",

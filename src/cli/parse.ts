@@ -26,7 +26,7 @@ export function parseCommand(command: Command, args: readonly string[]): ParsedC
   if (operands.length < command.operands.min) throw reader.refuse("needs more arguments")
   const surplus = operands[command.operands.max]
   if (surplus !== undefined)
-    throw reader.refuseForeign(`does not know what to do with ${JSON.stringify(surplus)}`)
+    throw reader.refuseForeign(`does not know what to do with ${JSON.stringify(surplus)}`, true)
   return { flags, operands, argv }
 }
 
@@ -67,12 +67,13 @@ class Reader {
     return new TqError("usage", `${this.#command.name}: ${problem}: ${remedy}`)
   }
 
-  /** For what may have been meant otherwise: the options of a program whose name was taken for an operand. */
-  refuseForeign(problem: string): TqError {
+  /** For what may have been meant otherwise: a program's options or arguments behind a word that was taken for an operand. */
+  refuseForeign(problem: string, isSurplus = false): TqError {
     const { meant } = this.#command
     const at = this.#firstOperand
     if (!meant || at === undefined) return this.refuse(problem)
-    return this.refuse(problem, `did you mean ${meant(this.#args.slice(0, at), this.#args.slice(at))}?`)
+    const guess = meant(this.#args.slice(0, at), this.#args.slice(at), isSurplus)
+    return this.refuse(problem, `did you mean ${guess}?`)
   }
 
   #long(arg: string, takesNext: () => string | undefined): void {

@@ -1,5 +1,6 @@
 /** Queues as `tq queues` tells of them. */
-import type { QueueInfo, WorkerView } from "../engine/engine.ts"
+import { nearest } from "../core/nearest.ts"
+import type { Engine, QueueInfo, WorkerView } from "../engine/engine.ts"
 
 export interface QueueSummary {
   readonly queue: string
@@ -41,4 +42,13 @@ export function summarise(queues: readonly QueueInfo[], workers: readonly Worker
       paused: info?.paused ?? false,
     }
   })
+}
+
+/** What to say of a queue that holds nothing, has no settings and no worker; undefined where the engine cannot know. */
+export async function unknownQueue(engine: Engine, queue: string): Promise<string | undefined> {
+  if (!engine.supports.lookup) return undefined
+  const known = summarise(await engine.queues(), await engine.workers()).map((row) => row.queue)
+  if (known.includes(queue)) return undefined
+  const guess = nearest(queue, known)
+  return `no queue ${queue} on ${engine.location}${guess ? `: did you mean ${guess}?` : ""}`
 }

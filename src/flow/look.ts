@@ -3,7 +3,7 @@ import { TqError } from "../core/errors.ts"
 import { type Plan, readNote, readPlan, runStep, type Step, stepTaskId } from "../core/flow.ts"
 import type { TaskId } from "../core/id.ts"
 import { type JsonText, oneLine, stringifySpliced, Verbatim } from "../core/json.ts"
-import { attemptOf, isEnd } from "../core/state.ts"
+import { attemptOf, isEnd, type TaskState } from "../core/state.ts"
 import { fromRecord, type Task } from "../core/task.ts"
 import type { Engine, StoredTask } from "../engine/engine.ts"
 import { needsStore } from "../engine/refusal.ts"
@@ -95,7 +95,7 @@ export function runJson({ row, task, plan, steps, status }: SeenRun): JsonText {
     input: new Verbatim(oneLine(task.payload)),
     createdAt: task.createdAt,
     finishedAt: isEnd(state.status) ? state.finishedAt : undefined,
-    reason: state.failures.at(-1)?.message ?? state.reason ?? null,
+    reason: whyOf(state) ?? null,
     result: status === "completed" && state.result ? new Verbatim(outputOf(state)) : undefined,
     steps: new Verbatim(`[${steps.map(stepJson).join(",")}]`),
   })
@@ -113,7 +113,14 @@ function stepJson({ step, stored }: SeenStep): JsonText {
     attempt: state && state.epoch > 0 ? attemptOf(state) : undefined,
     startedAt: state?.startedAt,
     finishedAt: state?.finishedAt,
-    reason: state?.failures.at(-1)?.message ?? state?.reason,
+    reason: state && whyOf(state),
     output: state?.status === "completed" ? new Verbatim(outputOf(state)) : undefined,
   })
+}
+
+/** Why it stands as it does. An old failure is none of what went well since, nor of what is asked or runs anew. */
+export function whyOf({ status, failures, reason }: TaskState): string | undefined {
+  const failure = failures.at(-1)?.message
+  if (status === "failed") return failure ?? reason
+  return status === "scheduled" ? (reason ?? failure) : reason
 }

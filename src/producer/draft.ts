@@ -155,7 +155,20 @@ function timing(draft: Draft, now: Millis): { runAt?: When; expiresAt?: When } {
         ? { at: parseInstant(draft.at, "--at", now) }
         : undefined
   const expiresAt = draft.expires === undefined ? undefined : parseWhen(draft.expires, "--expires", now)
+  if (expiresAt) refuseExpired(draft, runAt, expiresAt, now)
   return { ...(runAt && { runAt }), ...(expiresAt && { expiresAt }) }
+}
+
+/** What could never start would only vanish. */
+function refuseExpired(draft: Draft, runAt: When | undefined, expiresAt: When, now: Millis): void {
+  const momentOf = (when: When) => ("at" in when ? when.at : now + when.in)
+  const expires = momentOf(expiresAt)
+  if (expires <= now)
+    throw new TqError("usage", `--expires: ${draft.expires} has passed: write a time to come, or a span: 10m`)
+  if (runAt && expires <= momentOf(runAt)) {
+    const start = draft.in === undefined ? `--at ${draft.at}` : `--in ${draft.in}`
+    throw new TqError("usage", `--expires ${draft.expires} is not after ${start}: it could never start`)
+  }
 }
 
 function running(draft: Draft): Partial<Task> {

@@ -16,6 +16,10 @@ export interface Sources {
 export const pushCommand = (options: readonly string[], argv: readonly string[]): string =>
   commandLine(["tq", "push", ...options, "--", ...argv])
 
+/** How arguments are pushed for a handler: `tq push resize -- 100 200`. */
+export const pushArguments = (options: readonly string[], name: string, args: readonly string[]): string =>
+  commandLine(["tq", "push", ...options, name, "--", ...args])
+
 /** Reads PAYLOAD of `tq push NAME PAYLOAD`: JSON, `-` or `@file`. The task's own check of it follows. */
 export async function payloadFrom(name: string, text: string, sources: Sources): Promise<string> {
   if (text !== "-" && !text.startsWith("@")) return inlinePayload(name, text)

@@ -1,6 +1,6 @@
 /** Executable handlers: which programs on this machine run which task names. */
 import { accessSync, constants, readdirSync, type Stats, statSync } from "node:fs"
-import { basename, join, resolve } from "node:path"
+import { basename, extname, join, resolve } from "node:path"
 import { TqError } from "../core/errors.ts"
 import { checkTaskName, isTaskName } from "../core/name.ts"
 import { isWritableByOthers } from "../ownership.ts"
@@ -51,8 +51,10 @@ function executablesIn(given: string, passedOver: string[]): [string, string][] 
   const folder = resolve(given)
   const entry = statOf(folder)
   if (!entry.isDirectory()) {
-    const name = basename(given).replace(/\.[^.]*$/, "")
-    throw new TqError("config", `${given} is neither a directory nor NAME=PATH: write ${name}=${given}`)
+    throw new TqError(
+      "config",
+      `${given} is neither a directory nor NAME=PATH: ${meantByFile(given, folder)}`,
+    )
   }
   refuseWritableByOthers(folder, entry)
   const found: [string, string][] = []
@@ -70,6 +72,22 @@ function executablesIn(given: string, passedOver: string[]): [string, string][] 
     }
   }
   return found
+}
+
+/** A file by itself may run one task, or be a program that speaks the runner protocol. */
+function meantByFile(given: string, path: string): string {
+  const name = basename(given).replace(/(?<=.)\.[^.]*$/, "")
+  const task = `${isTaskName(name) ? name : "NAME"}=${given}`
+  const interpreter = interpreters[extname(given)]
+  const program = interpreter ? `${interpreter} ${given}` : given.includes("/") ? given : `./${given}`
+  const isReady = isExecutable(path)
+  return `write ${task}${isReady ? "" : ` (after chmod +x ${given})`}, or --runner '${program}' for a program that speaks the runner protocol`
+}
+
+const interpreters: Readonly<Record<string, string>> = {
+  ".pl": "perl",
+  ".py": "python3",
+  ".rb": "ruby",
 }
 
 function statOf(path: string): Stats {

@@ -160,7 +160,9 @@ describe("workers go away", () => {
         expect(scene.traced().length - ids.length).toBeLessThanOrEqual(3 * 4)
         for (const view of await scene.list()) expect(view.crashes).toBeLessThanOrEqual(1)
         // Whichever of the two living swept first.
-        await waitFor("someone told of the dead", () => `${keeper.said}${doomed.said}`.includes("died; its tasks return"))
+        await waitFor("someone told of the dead", () =>
+          `${keeper.said}${doomed.said}`.includes("died; its tasks return"),
+        )
       }),
     120_000,
   )

@@ -197,6 +197,9 @@ steps:
     const shown = await box.ok(["flow", "show", id])
     expect(shown).toContain("waiting  go?")
     expect(shown).not.toContain("denied")
+    await box.ok(["flow", "approve", id, "ok"])
+    expect((await box.tq(["wait", id])).code).toBe(0)
+    expect(await box.ok(["flow", "show", id, "--json"])).not.toContain("denied")
   })
 
   test("cancel ends what runs and keeps the rest from running", async () => {

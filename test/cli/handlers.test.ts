@@ -18,6 +18,17 @@ test("a folder of executables: named without the last extension, leftovers skipp
   expect(await box.ok(["push", "resize.v2", "--wait", "--quiet"])).toBe(box.path("handlers", "resize.v2.py"))
 })
 
+test("a file alone is no handler: what it may have been meant for is said", async () => {
+  await using box = new Sandbox()
+  box.write("shout.py", "print()")
+  const ran = await box.tq(["work", "shout.py"])
+  expect(ran).toMatchObject({
+    code: 78,
+    stderr:
+      "tq: shout.py is neither a directory nor NAME=PATH: write shout=shout.py (after chmod +x shout.py), or --runner 'python3 shout.py' for a program that speaks the runner protocol\n",
+  })
+})
+
 test("an empty name is no folder: 64", async () => {
   await using box = new Sandbox()
   expect(await box.tq(["work", ""])).toMatchObject({ code: 64 })

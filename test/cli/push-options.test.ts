@@ -39,6 +39,17 @@ test("--in and --at: not before", async () => {
   expect(tomorrow).toMatchObject({ status: "scheduled", runAt: Date.parse("2099-01-31T08:00:00Z") })
 })
 
+test.each([
+  [["--expires", "2020-01-01T00:00:00Z"], "tq: --expires: 2020-01-01T00:00:00Z has passed: "],
+  [["--expires", "0s"], "tq: --expires: 0s has passed: "],
+  [["--in", "1h", "--expires", "30m"], "tq: --expires 30m is not after --in 1h: it could never start"],
+])("%j could never start: refused", async (options, says) => {
+  await using box = new Sandbox()
+  const ran = await box.tq(["push", "x", ...options])
+  expect(ran).toMatchObject({ code: 64, stdout: "" })
+  expect(ran.stderr).toStartWith(says)
+})
+
 test("--expires: cancelled unrun, 75 for whoever waits; it never stops a run", async () => {
   await using box = new Sandbox()
   await box.worker(["-q", "mine"])

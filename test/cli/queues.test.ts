@@ -97,6 +97,14 @@ test("purge deletes what has not started, and nothing else", async () => {
   expect((await box.json(["list"])).map(({ id }) => id).sort()).toEqual(["d", "ended", "running"])
 })
 
+test("purge of a queue that is not there says so, and which may be meant", async () => {
+  await using box = new Sandbox()
+  await box.ok(["push", "a", "-q", "mail", "--quiet"])
+  const ran = await box.tq(["queue", "purge", "mial", "--yes"])
+  expect(ran).toMatchObject({ code: 66, stdout: "" })
+  expect(ran.stderr).toMatch(/^tq: no queue mial on sqlite:\S+: did you mean mail\?\n$/)
+})
+
 test.each([
   [["queue", "pause"]],
   [["queue", "pause", "a b"]],

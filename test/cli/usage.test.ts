@@ -16,6 +16,9 @@ test.each([
   [["psuh", "a"], 'unknown command "psuh": did you mean tq push?'],
   [["frobnicate"], 'unknown command "frobnicate": see tq --help'],
   [["queue", "puase", "q"], 'unknown command "puase": did you mean tq queue pause?'],
+  [["cron", "rm", "nightly"], 'unknown command "rm": did you mean tq cron remove?'],
+  [["cron", "ls"], 'unknown command "ls": did you mean tq cron list?'],
+  [["rm", "x"], 'unknown command "rm": did you mean tq delete?'],
   [["dead", "lits"], "did you mean tq dead list?"],
   [["push", "a", "--prioritty", "3"], 'unknown option "--prioritty": did you mean --priority?'],
   [["list", "--statsu", "failed"], "did you mean --status?"],
@@ -42,7 +45,11 @@ test.each([
   [["push", "ls", "-la"], "did you mean tq push -- ls -la?"],
   [["push", "-q", "mail", "rsync", "-a", "b c", "d"], "did you mean tq push -q mail -- rsync -a 'b c' d?"],
   [["push", "./backup.sh", "/data"], "did you mean tq push -- ./backup.sh /data?"],
-  [["push", "a", '"b"', "c"], "did you mean tq push -- a '\"b\"' c?"],
+  [
+    ["push", "-q", "m", "a", "1", "2"],
+    "did you mean tq push -q m a -- 1 2 (arguments for the handler of a) or tq push -q m -- a 1 2 (a command)?",
+  ],
+  [["push", "rsync", "src", "dst", "-p", "high"], "did you mean tq push -- rsync src dst -p high?"],
 ])("%j was meant as a command", async (args, says) => {
   expect(await refusal(args)).toContain(says)
 })
