@@ -1,4 +1,5 @@
 import { command } from "../src/cli/command.ts"
+import { ForeignOutput, rawFlag } from "../src/cli/foreign.ts"
 import { oneId } from "../src/cli/ids.ts"
 import type { Session } from "../src/cli/session.ts"
 import { interruption } from "../src/cli/signals.ts"
@@ -14,7 +15,7 @@ import { gapsIn } from "../src/waiting/gaps.ts"
 export default command({
   name: "logs",
   description: "Print what a task's last run wrote: stdout to stdout, stderr to stderr.",
-  usage: ["tq logs ID [-f] [--attempt N] [--stdout|--stderr]"],
+  usage: ["tq logs ID [-f] [--attempt N] [--stdout|--stderr] [--raw]"],
   examples: [
     "tq logs 01JD8Q3T9V0000000000000000 -f",
     "tq logs 01JD8Q3T9V0000000000000000 --attempt 1 --stderr",
@@ -24,6 +25,7 @@ export default command({
     attempt: { type: "string", value: "N", description: "of this attempt instead of the last" },
     stdout: { type: "boolean", description: "only what went to stdout" },
     stderr: { type: "boolean", description: "only what went to stderr, on stdout" },
+    raw: rawFlag,
   },
   operands: { min: 1, max: 1 },
   run: async ({ flags, operands, session }) => {
@@ -32,13 +34,15 @@ export default command({
     if (flags.follow && attempt !== undefined)
       throw new TqError("usage", "-f follows the present run: leave --attempt out")
     const engine = await session.engine()
-    const print = printer(session, flags)
-    if (flags.follow) return follow(engine, id, print)
+    const out = new ForeignOutput(flags.raw)
+    const print = printer(session, out, flags)
+    if (flags.follow) return follow(engine, id, print).finally(() => out.end())
     const [task] = await engine.get([id])
     if (!task) throw noSuchTask(id)
     const chunks = await engine.output(id, attempt)
     if (chunks.length === 0 && attempt !== undefined) refuseAttempt(task, attempt)
     for (const chunk of chunks) print(chunk)
+    out.end()
     return 0
   },
 })
@@ -67,6 +71,7 @@ async function follow(engine: Engine, id: TaskId, print: (chunk: Chunk) => void)
 
 function printer(
   session: Session,
+  out: ForeignOutput,
   only: { readonly stdout: boolean; readonly stderr: boolean },
 ): (chunk: Chunk) => void {
   const gap = gapsIn()
@@ -76,8 +81,7 @@ function printer(
     const missing = gap(chunk)
     if (missing > 0) session.talk(`… ${missing.toLocaleString("en")} bytes of ${chunk.stream} were not kept`)
     if (session.json) session.printLine(chunkJson(chunk))
-    else if (isError && !only.stderr) session.printError(chunk.data)
-    else session.print(chunk.data)
+    else out.print(isError && !only.stderr ? 2 : 1, chunk.data)
   }
 }
 

@@ -1,4 +1,5 @@
 import { command } from "../src/cli/command.ts"
+import { ForeignOutput, rawFlag } from "../src/cli/foreign.ts"
 import { oneId } from "../src/cli/ids.ts"
 import type { Session } from "../src/cli/session.ts"
 import { waitingFor, waitTimeoutFlag } from "../src/cli/waiting.ts"
@@ -11,7 +12,7 @@ import { ends, noSuchTask } from "../src/waiting/ends.ts"
 export default command({
   name: "result",
   description: "Print the result of a task, byte for byte.",
-  usage: ["tq result ID [--wait]"],
+  usage: ["tq result ID [--wait] [--raw]"],
   examples: [
     "tq result 01JD8Q3T9V0000000000000000",
     "tq result 01JD8Q3T9V0000000000000000 --wait --wait-timeout 1m",
@@ -19,6 +20,7 @@ export default command({
   flags: {
     wait: { type: "boolean", description: "wait for the end, and exit with the task's exit code" },
     "wait-timeout": waitTimeoutFlag,
+    raw: rawFlag,
   },
   operands: { min: 1, max: 1 },
   run: async ({ flags, operands, session }) => {
@@ -36,7 +38,7 @@ export default command({
     }
     const { state } = task
     if (session.json) session.printLine(viewJson(task))
-    else if (state.status === "completed") printResult(session, state.result)
+    else if (state.status === "completed") printResult(session, state.result, flags.raw)
     else if (!isEnd(state.status))
       throw new TqError("later", `${id} is ${state.status}: it has no result yet; --wait waits for it`)
     else
@@ -45,9 +47,11 @@ export default command({
   },
 })
 
-function printResult(session: Session, result: Result | undefined): void {
+function printResult(session: Session, result: Result | undefined, isRaw: boolean): void {
   if (!result) return
-  session.print(result.data)
+  const out = new ForeignOutput(isRaw)
+  out.print(1, result.data)
+  out.end()
   // Whoever goes on with it must know that it is not all there was.
   if (result.fullLength === undefined) return
   const kept = rawLength(result.data)

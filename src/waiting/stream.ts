@@ -1,4 +1,6 @@
 /** `push --wait`: follows one task to its end, its output streamed to ours. */
+
+import { ForeignOutput } from "../cli/foreign.ts"
 import type { Session } from "../cli/session.ts"
 import { interruption } from "../cli/signals.ts"
 import { ReaderGone } from "../cli/terminal.ts"
@@ -83,6 +85,7 @@ async function cancel(session: Session, id: TaskId): Promise<void> {
 
 class Waiting {
   readonly #session: Session
+  readonly #out = new ForeignOutput()
   #task: StoredTask | undefined
   #streamed = false
   /** Why nothing more is written to stdout. The task is waited for all the same. */
@@ -112,13 +115,13 @@ class Waiting {
   #copy({ stream, data }: Chunk): void {
     this.#streamed = true
     if (stream === "stdout" && !this.#session.json) this.#print(data)
-    else this.#session.printError(data)
+    else this.#out.print(2, data)
   }
 
   #print(data: string | Uint8Array): void {
     if (this.#stdoutLost) return
     try {
-      this.#session.print(data)
+      this.#out.print(1, data)
     } catch (error) {
       if (!(error instanceof ReaderGone || error instanceof TqError)) throw error
       this.#stdoutLost = error
@@ -138,6 +141,7 @@ class Waiting {
 
   /** Prints what is left to print. @returns the task's exit code */
   finish({ record, state }: StoredTask): number {
+    this.#out.end()
     if (this.#session.json) this.#print(`${viewJson({ record, state })}\n`)
     else if (state.status === "completed") this.#printResult(state.result?.data, state.result?.exitCode)
     else this.#tellFailure(record.id, state)
@@ -163,5 +167,6 @@ class Waiting {
 
   close(): void {
     clearTimeout(this.#explainTimer)
+    this.#out.end()
   }
 }

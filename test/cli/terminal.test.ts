@@ -88,6 +88,27 @@ test("with stdin from elsewhere there is nobody to ask", async () => {
   expect(text).toContain("add --yes")
 })
 
+test("what a task wrote can neither move the cursor nor type; colours pass, and are put out at the end", async () => {
+  await using box = new Sandbox()
+  // In the second, a colour and a character are cut in two.
+  const wrote = String.raw`\033[2J\033]0;title\007\tcol\303\244 \033[31mred\r\n\302\233 \rover`
+  const halves = String.raw`printf '\033[3'; sleep 0.3; printf '1mred\303'; sleep 0.3; printf '\244'`
+  await box.ok(["push", "--id", "t", "--quiet", "--", "printf", wrote])
+  await box.ok(["work", "--until-empty", "--quiet"])
+  const shown = "\\x1b[2J\\x1b]0;title\\x07\tcolä \u001b[31mred\r\n\\x9b \\x0dover\u001b[0m"
+  for (const command of ["tq logs t", "tq result t"]) {
+    expect((await onTerminal(box, command)).text).toBe(shown)
+    const raw = (await onTerminal(box, `${command} --raw`)).text
+    expect(raw).toContain("\u001b[2J\u001b]0;title\u0007")
+    expect((await onTerminal(box, `${command} | cat`)).text).toBe(raw)
+  }
+  await box.worker()
+  const streamed = (
+    await onTerminal(box, `tq push --wait --quiet -- sh -c "${halves.replaceAll('"', '\\"')}"`)
+  ).text
+  expect(streamed).toBe("\u001b[31mredä\u001b[0m")
+})
+
 test("a long push shows its progress, on a terminal only", async () => {
   await using box = new Sandbox()
   const push = "seq 1500 | tq push --lines resize > /dev/null"
