@@ -79,6 +79,60 @@ describe("documents of strangers", () => {
       expect(await worker.claims()).toHaveLength(1)
     }))
 
+  test("in an inbox that nobody names go to a worker of any queue", () =>
+    withStage(async (stage, raw, key) => {
+      const worker = await stage.worker({ queues: ["*"] })
+      expect(await worker.claims()).toEqual([])
+      const woken = worker.wait(60_000)
+      await raw.rpush(key("inbox:images"), "{}", "[]")
+      expect(await woken).toBe("work")
+      expect((await worker.claim()).wakeIn).toBe(0)
+      expect((await worker.claims()).map(({ record }) => record.queue)).toEqual(["images", "images"])
+      expect(await raw.exists(key("inbox:images"))).toBe(0)
+    }))
+
+  test("are found among many other keys, little by little", () =>
+    withStage(async (stage, raw, key) => {
+      for (let i = 0; i < 30; i++) {
+        const others = Array.from({ length: 1_000 }, (_, n) => [key(`other:${i}:${n}`), "x"]).flat()
+        await raw.mset(...others)
+      }
+      await raw.rpush(key("inbox:images"), "{}")
+      const worker = await stage.worker({ queues: ["*"] })
+      const found = async () => (await worker.claims()).length > 0
+      while (!(await found())) expect(await worker.wait(60_000)).toBe("work")
+    }))
+
+  test("hold nobody up where something else has the name of an inbox", () =>
+    withStage(async (stage, raw, key) => {
+      await raw.set(key("inbox:default"), "no list")
+      await raw.rpush(key("inbox:no queue"), "{}")
+      await raw.rpush(key("inbox:"), "{}")
+      const [id] = await stage.push({})
+      for (const queues of [["default"], ["*"]]) {
+        const worker = await stage.worker({ queues })
+        const claim = await worker.take()
+        expect(claim.lease.id).toBe(id)
+        expect(await worker.claims()).toEqual([])
+        expect(await worker.wait(100)).toBe("nothing")
+        await worker.settle({ lease: claim.lease, to: "pending", charge: "none" })
+      }
+      await stage.engine.relocate({ to: "elsewhere", isDone: false })
+      await stage.engine.relocate(null)
+      expect((await stage.engine.queues()).map(({ queue }) => queue)).toEqual(["default"])
+    }))
+
+  test("stay where they are once the tasks of the store move away", () =>
+    withStage(async (stage, raw, key) => {
+      const worker = await stage.worker()
+      await raw.rpush(key("inbox:default"), "{}")
+      await stage.engine.relocate({ to: "elsewhere", isDone: false })
+      await raw.rpush(key("inbox:default"), "[]")
+      await expect(worker.claim()).rejects.toThrow("elsewhere")
+      expect(await raw.llen(key("inbox:default"))).toBe(1)
+      expect(await stage.engine.count({})).toBe(1)
+    }))
+
   test("that many workers read at once are taken once each", () =>
     withStage(async (stage, raw, key) => {
       const documents = Array.from({ length: 500 }, (_, i) => JSON.stringify({ i }))

@@ -57,7 +57,7 @@ import { cronsOf } from "./cron.ts"
 import { Dump } from "./dump.ts"
 import { examine } from "./examine.ts"
 import { followTask } from "./follow.ts"
-import { takeAllIn, takeIn } from "./inbox.ts"
+import { Scout, takeAllIn, takeIn } from "./inbox.ts"
 import type { RedisLocation } from "./location.ts"
 import { dispatch, dispatched, enlist, take } from "./outbox.ts"
 import { countIn, depthsOf, isCounted, queueInfosOf } from "./queues.ts"
@@ -105,12 +105,14 @@ export class RedisEngine implements OutboxStore {
   readonly #options: RedisEngineOptions
   #store: Store
   #sleepers: Sleepers
+  #scout: Scout
   readonly #watch = new Watch()
   #dump: Dump | undefined
 
   constructor(options: RedisEngineOptions) {
     this.#options = options
     this.#store = this.#newStore()
+    this.#scout = new Scout(this.#store)
     this.#sleepers = new Sleepers(this.#store)
     this.location = this.#store.label
   }
@@ -118,6 +120,7 @@ export class RedisEngine implements OutboxStore {
   async open() {
     if (this.#sleepers.isClosed) {
       this.#store = this.#newStore()
+      this.#scout = new Scout(this.#store)
       this.#sleepers = new Sleepers(this.#store)
       this.#dump = undefined
     }
@@ -178,16 +181,28 @@ export class RedisEngine implements OutboxStore {
     } else args.push("")
     const [standing, time, wakeIn, lost, claims, inboxes] = listOf(await this.#store.run("settle", args))
     const now = numberOf(time)
-    const documents = listOf(inboxes).map(textOf)
-    for (const queue of documents) await takeIn(this.#store, queue, this.#options)
-    const until = documents.length > 0 ? 0 : numberOf(wakeIn)
+    const told = { standing: textOf(standing) as Standing, claims: claimsOf(claims, worker.id, now) }
+    const isAny = told.standing === "live" && demand?.queues.some(({ name }) => name === "*")
+    const hasTakenIn = await this.#takeIn(listOf(inboxes).map(textOf), isAny === true).catch((error) => {
+      // What was settled and claimed must not be lost with it; a claim that finds nothing tells of the same trouble.
+      if (settlements.length === 0 && told.claims.length === 0) throw error
+      return false
+    })
+    const until = hasTakenIn ? 0 : numberOf(wakeIn)
     return {
-      standing: textOf(standing) as Standing,
-      claims: claimsOf(claims, worker.id, now),
+      ...told,
       lost: listOf(lost).map((number) => settlements[numberOf(number) - 1]!.outcome.lease),
       now,
       ...(until >= 0 && { wakeIn: until }),
     }
+  }
+
+  /** @returns whether there was anything */
+  async #takeIn(inboxes: readonly string[], isAny: boolean): Promise<boolean> {
+    const queues = new Set([...inboxes, ...(isAny ? await this.#scout.look() : [])])
+    for (const queue of queues) await takeIn(this.#store, queue, this.#options)
+    if (isAny && queues.size > 0) this.#scout.forget()
+    return queues.size > 0
   }
 
   async beat(
@@ -215,9 +230,19 @@ export class RedisEngine implements OutboxStore {
   }
 
   async wait(worker: WorkerRef, queues: readonly string[], timeout: Millis, signal: AbortSignal) {
+    return this.#sleep(worker, queues, timeout, signal, this.#scout)
+  }
+
+  async #sleep(
+    worker: WorkerRef,
+    queues: readonly string[],
+    timeout: Millis,
+    signal: AbortSignal,
+    scout?: Scout,
+  ) {
     const sleepers = this.#sleepers
     try {
-      return await waitForWork(this.#store, sleepers, worker, queues, timeout, signal)
+      return await waitForWork(this.#store, sleepers, worker, queues, timeout, signal, scout)
     } catch (error) {
       if (sleepers.isClosed) return "nothing"
       throw error
@@ -413,7 +438,7 @@ export class RedisEngine implements OutboxStore {
 
   /** What is ready here is what is to be dispatched. */
   async awaitDispatch(worker: WorkerRef, timeout: Millis, signal: AbortSignal) {
-    return this.wait(worker, ["*"], timeout, signal)
+    return this.#sleep(worker, ["*"], timeout, signal)
   }
 
   #newStore(): Store {

@@ -12,6 +12,7 @@ import count from "./lua/count.lua" with { type: "text" }
 import crons from "./lua/crons.lua" with { type: "text" }
 import dispatch from "./lua/dispatch.lua" with { type: "text" }
 import dispatched from "./lua/dispatched.lua" with { type: "text" }
+import documents from "./lua/documents.lua" with { type: "text" }
 import drain from "./lua/drain.lua" with { type: "text" }
 import dump from "./lua/dump.lua" with { type: "text" }
 import dumpAfter from "./lua/dump-after.lua" with { type: "text" }
@@ -23,6 +24,7 @@ import gate from "./lua/gate.lua" with { type: "text" }
 import get from "./lua/get.lua" with { type: "text" }
 import glance from "./lua/glance.lua" with { type: "text" }
 import inbox from "./lua/inbox.lua" with { type: "text" }
+import inboxes from "./lua/inboxes.lua" with { type: "text" }
 import lease from "./lua/lease.lua" with { type: "text" }
 import leave from "./lua/leave.lua" with { type: "text" }
 import life from "./lua/life.lua" with { type: "text" }
@@ -53,7 +55,7 @@ import workers from "./lua/workers.lua" with { type: "text" }
 
 const sources = {
   audiences: [audiences],
-  await: [base, life, lease, awaiting],
+  await: [base, life, lease, documents, awaiting],
   beat: [base, life, worker, beat],
   configure: [gate, base, configure],
   count: [base, filter, count],
@@ -67,7 +69,8 @@ const sources = {
   fire: [gate, base, life, pushTask, erase, reviseTask, fire],
   get: [base, look, get],
   glance: [base, look, glance],
-  inbox: [base, life, pushTask, inbox],
+  inbox: [gate, base, life, pushTask, inbox],
+  inboxes: [documents, inboxes],
   leave: [base, life, lease, worker, leave],
   list: [base, filter, look, list],
   memos: [memos],
@@ -81,7 +84,7 @@ const sources = {
   restore: [gate, base, life, pushTask, restore],
   revise: [gate, base, life, erase, filter, reviseTask, revise],
   send: [gate, base, life, send],
-  settle: [gate, base, life, pushTask, output, lease, settle],
+  settle: [gate, base, life, pushTask, output, lease, documents, settle],
   sweep: [base, life, lease, worker, sweep],
   take: [gate, base, life, lease, take],
   watch: [watch],

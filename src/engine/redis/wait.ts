@@ -7,12 +7,13 @@
  * worker that died with the marker in its hands holds up nobody for long.
  *
  * For documents of strangers it also blocks on their inboxes, one connection each: BLMOVE from a list to the same end of the same
- * list changes nothing.
+ * list changes nothing. Whoever serves any queue looks for inboxes before every block.
  */
 import type { Millis } from "../../core/clock.ts"
 import type { Wake, WorkerRef } from "../engine.ts"
 import { listOf, numberOf, textOf } from "./codec.ts"
 import type { Connection } from "./connection.ts"
+import type { Scout } from "./inbox.ts"
 import type { Store } from "./store.ts"
 
 /** The longest that a call blocks. */
@@ -20,6 +21,7 @@ const longestBlock: Millis = 2_000
 /** Inboxes that are slept on; the others are looked at when a block ends. */
 const mostInboxes = 4
 
+/** @param scout where documents of strangers are work too */
 export async function waitForWork(
   store: Store,
   sleepers: Sleepers,
@@ -27,6 +29,7 @@ export async function waitForWork(
   queues: readonly string[],
   timeout: Millis,
   signal: AbortSignal,
+  scout?: Scout,
 ): Promise<Wake> {
   const deadline = store.clock.mono() + timeout
   const sleeper = sleepers.of(worker.id)
@@ -34,6 +37,7 @@ export async function waitForWork(
     const [wake, untilDue] = listOf(await store.run("await", [worker.id, queues.length, ...queues]))
     const found = textOf(wake)
     if (found === "orders" || found === "work") return found
+    if (scout && queues.includes("*") && (await scout.look()).length > 0) return "work"
     const left = deadline - store.clock.mono()
     if (left <= 0) return "nothing"
     const due = numberOf(untilDue)

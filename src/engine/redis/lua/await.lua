@@ -11,7 +11,7 @@ if ordered or call('EXISTS', P .. 'notices:' .. worker) == 1 then return { 'orde
 local queues = tonumber(arg())
 for _ = 1, queues do
   local queue = arg()
-  if has_ready(queue) or call('EXISTS', P .. 'inbox:' .. queue) == 1 then return { 'work', -1 } end
+  if has_ready(queue) or (queue ~= '*' and has_documents(queue)) then return { 'work', -1 } end
 end
 local due = queues > 0 and until_due() or -1
 return { due == 0 and 'work' or 'nothing', due }

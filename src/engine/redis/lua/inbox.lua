@@ -7,6 +7,8 @@
 --            reads it
 -- Returns    how many were taken
 
+if moved then return refusal() end
+
 local queue = arg()
 local inbox, refused = P .. 'inbox:' .. queue, P .. 'refused:' .. queue
 local taken = 0

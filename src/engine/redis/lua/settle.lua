@@ -265,7 +265,7 @@ else
       rung[queue.name] = nil
       call('DEL', P .. 'wake:' .. queue.name)
     end
-    if queue.name ~= '*' and call('EXISTS', P .. 'inbox:' .. queue.name) == 1 then waiting[#waiting + 1] = queue.name end
+    if queue.name ~= '*' and has_documents(queue.name) then waiting[#waiting + 1] = queue.name end
   end
   wake_in = (more or late or cascading or demand.unfinished) and 0 or until_due()
 end
