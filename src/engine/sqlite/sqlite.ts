@@ -43,7 +43,7 @@ import { databasePath, isPrivate, locationOf, lockPath } from "./location.ts"
 import { countTasks, getTask, listTasks, queueInfos } from "./look.ts"
 import { dispatch, dispatched, enlist, hasDispatches, storeId, take } from "./outbox.ts"
 import { outputOf } from "./output.ts"
-import { prune } from "./prune.ts"
+import { type PruneRound, Pruning } from "./prune.ts"
 import { pushAll } from "./push.ts"
 import { refuseRelocated, relocate, relocationOf } from "./relocation.ts"
 import { report } from "./report.ts"
@@ -92,6 +92,7 @@ export class SqliteEngine implements Store {
   readonly #locks = new HeldLocks()
   readonly #watch = new Watch()
   readonly #salvo: Salvo
+  readonly #pruneRound: PruneRound = new Map()
 
   constructor(options: SqliteOptions) {
     const path = databasePath(options.path, options.namespace)
@@ -180,8 +181,12 @@ export class SqliteEngine implements Store {
   }
 
   async prune(retention: Retention, limit: number) {
-    const pruned = await this.#write("lazy", (now) => prune(this.#store, retention, limit, now))
-    return { pruned, more: pruned >= limit }
+    const { pruned, more } = await this.#write("lazy", (now) => {
+      const pruning = new Pruning(this.#store, this.#pruneRound, limit, now)
+      pruning.run(retention)
+      return pruning
+    })
+    return { pruned, more }
   }
 
   async report(lease: Lease, notes: readonly Note[]) {

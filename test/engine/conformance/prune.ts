@@ -1,6 +1,6 @@
 import { describe, expect } from "bun:test"
 import { defaultRetention, type Retention } from "../../../src/core/filter.ts"
-import { completed, failed } from "../../support/outcomes.ts"
+import { blocked, completed, failed, spawning } from "../../support/outcomes.ts"
 import { after, afterAny } from "./after.ts"
 import type { Stage } from "./stage.ts"
 import type { Suite } from "./suite.ts"
@@ -23,6 +23,18 @@ export function pruneRules(suite: Suite): void {
       await stage.pass(hour)
     }
     return ids
+  }
+
+  /** A flow's run that has failed: of its two steps the first has completed. */
+  const failedRun = async (stage: Stage, data = "done") => {
+    const [run] = await stage.push({ flow: { run: "run", step: "" } })
+    const steps = ["good", "bad"].map((step) => stage.task({ id: `run/${step}`, flow: { run, step } }))
+    const ids = steps.map(({ id }) => id)
+    const worker = await stage.worker()
+    await worker.settle(spawning(blocked(await worker.take(), ...ids), ...steps))
+    await worker.settle(completed(await worker.take(), data), failed(await worker.take()))
+    await worker.settle(failed(await worker.take()))
+    return [run, ...ids]
   }
 
   const left = async (stage: Stage, ids: readonly string[]) => {
@@ -215,6 +227,55 @@ export function pruneRules(suite: Suite): void {
         expect(await stage.statuses([parent, child])).toEqual(["gone", "completed"])
       },
       "after",
+    )
+
+    const flow = suite.needing("lookup", "time travel", "flows")
+
+    flow("keeps the steps of a flow's run for as long as the run, whatever their own age", async (stage) => {
+      const ids = await failedRun(stage)
+      await stage.pass(8 * day)
+      await stage.engine.prune({ ...everything, completedCount: 0 }, 100)
+      expect(await stage.statuses(ids)).toEqual(["failed", "completed", "failed"])
+      await stage.pass(23 * day)
+      // First the run: nobody may find it with half of its steps.
+      for (let i = 0; i < 2; i++) await stage.engine.prune(everything, 100)
+      expect(await left(stage, ids)).toEqual([])
+    })
+
+    flow("keeps an ended run of which a step runs again", async (stage) => {
+      const ids = await failedRun(stage)
+      await stage.engine.revise({ ids: ["run/bad"] }, { kind: "retry" })
+      await stage.pass(31 * day)
+      const budget = { ...nothing, outputBytes: 0, completedCount: 0 }
+      for (let i = 0; i < 2; i++) await stage.engine.prune(budget, 100)
+      expect(await stage.statuses(ids)).toEqual(["failed", "completed", "pending"])
+    })
+
+    flow("over the byte budget a run goes with its steps, though it has no result itself", async (stage) => {
+      const ids = await failedRun(stage, "x".repeat(1_000))
+      await stage.engine.prune({ ...everything, outputBytes: 500 }, 100)
+      expect(await stage.statuses(ids)).toEqual(["gone", "gone", "failed"])
+    })
+
+    rule(
+      "finds what may go among many that may not",
+      async (stage) => {
+        const worker = await stage.worker()
+        const parents = await stage.push(...Array.from({ length: 700 }, () => ({})))
+        for (let claims = await worker.claims(); claims.length > 0; claims = await worker.claims())
+          await worker.settle(...claims.map((claim) => completed(claim)))
+        const [last] = parents.slice(-1)
+        await stage.push({ queue: "elsewhere", after: parents.slice(0, -1).flatMap((id) => after(id)) })
+        const [child] = await stage.push({ queue: "elsewhere", after: after(last!) })
+        await stage.pass(100 * day)
+        for (let i = 0; i < 8; i++) await stage.engine.prune(everything, 100)
+        expect(await stage.engine.count({})).toBe(702)
+        await stage.engine.revise({ ids: [child] }, { kind: "cancel", reason: "asked" })
+        for (let i = 0; i < 8; i++) await stage.engine.prune(everything, 100)
+        expect(await left(stage, parents.slice(-2))).toEqual(parents.slice(-2, -1))
+      },
+      "after",
+      "revise",
     )
 
     rule("counts what has gone by age before it looks at the bytes", async (stage) => {

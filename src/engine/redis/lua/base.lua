@@ -53,7 +53,8 @@
 --   event:NAME, event:NAME\nKEY  zset  numbers of events by time; payload  hash  number -> payload; eventnames  set
 --   cron:NAME    hash    revision spec next paused lastTick lastTasks skipped; crons  set; crondue  zset  by next
 --   paused       set     queues
---   fact         hash    seq, event (numbers given out), bytes (of kept output), quarantined, low (first chunk of bitmaps)
+--   fact         hash    seq, event (numbers given out), bytes (of kept output), quarantined, low (first chunk of bitmaps); where
+--                        the next prune goes on: tidy, heavy, "spared STATUS QUEUE"
 --   copies, sent:QUEUE, unconfirmed  where RabbitMQ delivers: dispatch.lua
 --   moved        string  JSON: where the tasks of this store are moving, or were moved
 --   inbox:QUEUE  list    documents of strangers; refused:QUEUE  list  those that are no tasks;

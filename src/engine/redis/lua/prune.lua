@@ -21,10 +21,17 @@ for _, log in ipairs(call('SMEMBERS', P .. 'eventnames')) do
   if call('EXISTS', P .. 'event:' .. log) == 0 then call('SREM', P .. 'eventnames', log) end
 end
 
--- Never removed: parents of live dependents or of such that have not been told, held unique keys.
-local function is_removable(t)
+-- Never removed: parents of live dependents or of such that have not been told, held unique keys, a flow's run of which a step is
+-- live again.
+local function is_untied(t)
   local x = extra(t)
   if x and x.uk and (tonumber(x.uu) or 0) > now and call('HGET', P .. 'unique', x.uk) == t.id then return false end
+  if x and x.fs == '' then
+    for _, id in ipairs(call('HKEYS', P .. 'deps:' .. t.id)) do
+      local step = load(id)
+      if step and not is_end(step.status) then return false end
+    end
+  end
   if not t.kids then return true end
   if call('HEXISTS', P .. 'news', t.id) == 1 then return false end
   for _, id in ipairs(call('ZRANGE', P .. 'kids:' .. t.id, 0, -1)) do
@@ -32,6 +39,17 @@ local function is_removable(t)
     if child and not is_end(child.status) then return false end
   end
   return true
+end
+
+-- The run that a step belongs to.
+local function run_of(t)
+  local x = extra(t)
+  return x and x.fr and x.fs ~= '' and load(x.fr) or nil
+end
+
+-- A run goes first and its steps after it, whatever their own age: without them it could not be resumed.
+local function is_removable(t)
+  return not run_of(t) and is_untied(t)
 end
 
 -- The ended task that an entry speaks of, if it has not been run again or removed since.
@@ -44,21 +62,34 @@ end
 
 local pruned = 0
 
--- Removes the oldest that ended before `before`, up to `most`.
+-- Removes the oldest that ended before `before`, up to `most`. Of those that were spared a call looks at 200, and the next one at those
+-- behind them.
 local function prune_older(queue, status, before, most)
   local n = 0
   local spared = P .. 'spared:' .. status .. ':' .. queue
-  for _, entry in ipairs(call('ZRANGEBYSCORE', spared, '-inf', '(' .. text(before), 'LIMIT', 0, 200)) do
-    if n >= most then return n end
+  local place = 'spared ' .. status .. ' ' .. queue
+  local from = tonumber(call('HGET', FACT, place) or 0)
+  local entries = call('ZRANGEBYSCORE', spared, '-inf', '(' .. text(before), 'LIMIT', from, 200)
+  local looked, kept = 0, 0
+  for _, entry in ipairs(entries) do
+    if n >= most then break end
+    looked = looked + 1
     local t = ended_as(entry, status)
-    if not t or is_removable(t) then call('ZREM', spared, entry) end
-    if t and is_removable(t) then
-      erase(t)
-      n = n + 1
+    if t and not is_removable(t) then
+      kept = kept + 1
+    else
+      call('ZREM', spared, entry)
+      if t then
+        erase(t)
+        n = n + 1
+      end
     end
   end
+  local following = looked < 200 and looked == #entries and 0 or from + kept
+  if following > 0 then call('HSET', FACT, place, following) elseif from > 0 then call('HDEL', FACT, place) end
+  if n >= most then return n end
   local list = P .. 'ended:' .. status .. ':' .. queue
-  local looked = 0
+  looked = 0
   while n < most and looked < 2000 do
     local entries = call('LRANGE', list, 0, 99)
     local gone = 0
@@ -105,15 +136,20 @@ for _, name in ipairs(names) do
   end
 end
 
--- Over the budget, the oldest results and logs go first, whatever their age.
+-- Over the budget, the oldest results and logs go first, whatever their age; those of a step with its run.
 local excess = tonumber(call('HGET', FACT, 'bytes') or 0) + bytes - budget
 if excess > 0 and pruned < limit then
   flush()
   local from = tonumber(call('HGET', FACT, 'heavy') or 0)
   local following = walk({ states = 'cfx' }, from, true, 2000, function(t)
-    if ((t.length or 0) > 0 or (x_number(t, 'out') or 0) > 0) and is_removable(t) then
-      excess = excess - erase(t)
-      pruned = pruned + 1
+    if (t.length or 0) > 0 or (x_number(t, 'out') or 0) > 0 then
+      local run = run_of(t)
+      if is_untied(t) and (not run or (is_end(run.status) and is_untied(run))) then
+        for _, gone in ipairs(run and { run, t } or { t }) do
+          excess = excess - erase(gone)
+          pruned = pruned + 1
+        end
+      end
     end
     return excess <= 0 or pruned >= limit
   end)
