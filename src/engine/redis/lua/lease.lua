@@ -30,11 +30,20 @@ end
 -- What a claim may still take.
 local demand = { claims = {}, taken = 0, bytes = 0 }
 
+-- What a first run writes before and after the SEQ, the same for a whole level.
+local first_run = {}
+
+local function prepare_first_runs(queue, priority)
+  first_run.begun = pack('>c1BI4I4I2B', 'r', 8, 1, 0, 0, priority)
+  first_run.held = pack('>c1BI4I4I2B', 'r', 0, 1, 0, 0, priority)
+  first_run.rest = pack('>I6Bc0Bc0I2', now, #queue, queue, #demand.worker, demand.worker, 0)
+end
+
 -- The first run of a task of which there is no more to know: most of them, so without the detours.
-local function lease_plain(id, fixed, seq, queue, priority)
-  local worker, started = demand.worker, demand.taken < demand.starting
-  write(id, pack(LIVE, 'r', started and 8 or 0, 1, 0, 0, priority, seq, now, #queue, queue, #worker, worker, 0, ''))
-  collect(leased, worker, text(seq))
+local function lease_plain(id, fixed, seq, seq_text, queue, priority)
+  local head = demand.taken < demand.starting and first_run.begun or first_run.held
+  write(id, head .. pack('>I6', seq) .. first_run.rest)
+  collect(leased, demand.worker, seq_text)
   shift_soon(queue, priority, seq, 'p', 'r')
   local claims = demand.claims
   local n = #claims
@@ -44,27 +53,28 @@ end
 -- The longest record seen, for a guess of how many can be fetched at once.
 local longest = 1024
 
--- The first `n` SEQs of a level in push order, from the two places where they are; and for those that are in `back`, the member.
+-- The first `n` SEQs of a level in push order, from the two places where they are, as numbers and as they are stored; and which of
+-- them are from `back`.
 local function front_of(fifo, back, n)
   local pushed, returned = call('LRANGE', fifo, 0, n - 1), call('ZRANGE', back, 0, n - 1)
-  local seqs, members = {}, {}
+  local seqs, texts, from_back = {}, {}, {}
   local i, j = 1, 1
   for k = 1, math.min(n, #pushed + #returned) do
     -- What is no number names no task, and is passed over.
     local a, b = pushed[i] and (tonumber(pushed[i]) or -1), returned[j] and (tonumber(returned[j]) or -1)
     if a and (not b or a <= b) then
-      seqs[k] = a
+      seqs[k], texts[k] = a, pushed[i]
       i = i + 1
     else
-      seqs[k], members[k] = b, returned[j]
+      seqs[k], texts[k], from_back[k] = b, returned[j], true
       j = j + 1
     end
   end
-  return seqs, members
+  return seqs, texts, from_back
 end
 
 -- Leases one task if it still is what its place among the ready says. Returns false if there is no room for its bytes.
-local function lease_one(id, fixed, seq, queue, priority)
+local function lease_one(id, fixed, seq, seq_text, queue, priority)
   local is_plain = tasks[id] == nil and not raw[id]
   local t = not is_plain and load(id)
   if not is_plain and not (t and t.seq == seq and t.status == 'p' and not t.parked and t.priority == priority) then return true end
@@ -72,7 +82,7 @@ local function lease_one(id, fixed, seq, queue, priority)
   if demand.taken > 0 and demand.bytes + size > demand.limit_bytes then return false end
   demand.bytes = demand.bytes + size
   if is_plain then
-    lease_plain(id, fixed, seq, queue, priority)
+    lease_plain(id, fixed, seq, seq_text, queue, priority)
   else
     lease_to(t, demand.worker, demand.taken < demand.starting)
     tell_claim(demand.claims, t, fixed)
@@ -109,7 +119,8 @@ local function are_plain(seqs, i, last)
 end
 
 -- Leases the tasks at some places of a level. Returns how many places were passed, with or without a lease.
-local function lease_front(seqs, queue, priority)
+local function lease_front(seqs, texts, queue, priority)
+  prepare_first_runs(queue, priority)
   local i = 1
   while i <= #seqs do
     local room = floor((demand.limit_bytes - demand.bytes) / longest) + 1
@@ -124,7 +135,7 @@ local function lease_front(seqs, queue, priority)
       if fixed then
         if #fixed > longest then longest = #fixed end
         if raw[id] == nil and state then raw[id] = state end
-        if not lease_one(id, fixed, seqs[k], queue, priority) then
+        if not lease_one(id, fixed, seqs[k], texts[k], queue, priority) then
           demand.met = true
           return k - 1
         end
@@ -141,13 +152,13 @@ local function lease_level(queue, priority, room)
   local fifo, back = P .. 'fifo:' .. level, P .. 'back:' .. level
   local in_vain = 0
   while room > 0 and not demand.met and in_vain < 2000 do
-    local seqs, members = front_of(fifo, back, math.min(room, 200))
+    local seqs, texts, from_back = front_of(fifo, back, math.min(room, 200))
     if #seqs == 0 then break end
     local before = demand.taken
-    local passed = lease_front(seqs, queue, priority)
+    local passed = lease_front(seqs, texts, queue, priority)
     local gone, returned = 0, {}
     for k = 1, passed do
-      if members[k] then returned[#returned + 1] = members[k] else gone = gone + 1 end
+      if from_back[k] then returned[#returned + 1] = texts[k] else gone = gone + 1 end
     end
     if gone > 0 then call('LPOP', fifo, gone) end
     many('ZREM', back, returned)
