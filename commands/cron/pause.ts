@@ -1,6 +1,5 @@
 import { command } from "../../src/cli/command.ts"
-import { schedulesOf } from "../../src/cron/place.ts"
-import { change } from "../../src/cron/register.ts"
+import { changeEach } from "../../src/cron/several.ts"
 
 export default command({
   name: "cron pause",
@@ -9,12 +8,6 @@ export default command({
   examples: ["tq cron pause nightly", "tq cron pause nightly weekly --json"],
   flags: {},
   operands: { min: 1, max: Number.POSITIVE_INFINITY },
-  run: async ({ operands, session }) => {
-    const store = await schedulesOf(session, await session.engine())
-    for (const name of operands) {
-      await change(store, name, (entry) => ({ ...entry, paused: true }))
-      if (session.json) session.printLine(JSON.stringify({ name, paused: true }))
-    }
-    return 0
-  },
+  run: async ({ operands, session }) =>
+    changeEach(session, operands, (entry) => ({ ...entry, paused: true }), { paused: true }),
 })

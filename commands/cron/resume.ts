@@ -1,8 +1,7 @@
 import { command } from "../../src/cli/command.ts"
 import { decodePlan } from "../../src/cron/entry.ts"
-import { schedulesOf } from "../../src/cron/place.ts"
-import { change } from "../../src/cron/register.ts"
 import { nextTick } from "../../src/cron/schedule.ts"
+import { changeEach } from "../../src/cron/several.ts"
 import type { CronDraft, CronEntry } from "../../src/engine/engine.ts"
 
 export default command({
@@ -12,14 +11,7 @@ export default command({
   examples: ["tq cron resume nightly", "tq cron resume nightly weekly --json"],
   flags: {},
   operands: { min: 1, max: Number.POSITIVE_INFINITY },
-  run: async ({ operands, session }) => {
-    const store = await schedulesOf(session, await session.engine())
-    for (const name of operands) {
-      await change(store, name, resumed)
-      if (session.json) session.printLine(JSON.stringify({ name, paused: false }))
-    }
-    return 0
-  },
+  run: async ({ operands, session }) => changeEach(session, operands, resumed, { paused: false }),
 })
 
 function resumed(entry: CronEntry, now: number): CronDraft {

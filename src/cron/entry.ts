@@ -156,8 +156,9 @@ const malformed = (what: string): TqError => new TqError("data", `its record is 
 
 /** Everything but command and signature, in one order. */
 function settingsOf(template: Template): unknown {
-  const { command: _, signature: __, ...settings } = inOrder(template)
-  return toRecord({ ...settings, ...timeless })
+  const { command, signature: _, ...settings } = inOrder(template)
+  // A command has its name from its program.
+  return toRecord({ ...settings, ...(command && { name: "command" }), ...timeless })
 }
 
 /** The parts in which two plans differ, as people call them. */
@@ -172,7 +173,7 @@ export function differences(a: Plan, b: Plan): string[] {
     ["--jitter", ({ jitter }) => jitter],
     ["origin", ({ origin }) => origin],
     ["directory", ({ template }) => template.command?.cwd],
-    ["command", ({ template }) => template.command?.argv],
+    ["command", ({ template: { command, name } }) => command && [name, command.argv]],
     ["environment", ({ template }) => inOrder(template).command?.env],
     ["task", ({ template }) => settingsOf(template)],
     ["signature", ({ template }) => template.signature],

@@ -96,8 +96,13 @@ function firstTick(schedule: Schedule, now: Millis): Millis {
 }
 
 /** What is said of a schedule that never ticks. */
-export function neverComes({ rule, until }: Schedule): string {
-  const why = until === undefined ? "there is no such date" : `not before ${new Date(until).toISOString()}`
+export function neverComes({ rule, from, until }: Schedule): string {
+  const why =
+    until === undefined
+      ? "there is no such date"
+      : from !== undefined && from > until
+        ? "--until is before --from"
+        : `--until, ${new Date(until).toISOString()}, is before its first tick`
   return `the schedule ${JSON.stringify(rule)} never comes: ${why}`
 }
 

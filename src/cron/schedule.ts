@@ -44,6 +44,7 @@ function checkNickname(rule: string): string {
   if (nicknames.includes(rule)) return rule
   if (rule === "@reboot") throw badRule(rule, "a start of the machine is not a time: use a systemd unit")
   const [, span] = /^@every (\S+)$/.exec(rule) ?? []
+  if (rule === "@every") throw badRule(rule, "write @every 90s, @every 1h30m")
   if (span === undefined) {
     const guess = nearest(rule, [...nicknames, "@every"])
     throw badRule(rule, guess ? `did you mean ${guess}?` : `write @every 90s, or ${nicknames.join(", ")}`)

@@ -31,7 +31,7 @@ test("add is repeatable: the same is unchanged, another is 73 and names what dif
     box,
     ["cron", "add", ...other, "--", "./backup.sh", "/home"],
     73,
-    /nightly is there already, with another schedule, command: .*--replace/,
+    /nightly is there already, with another schedule, command: put .*--replace/,
   )
   expect(await outcome(box, [...other, "--replace"], ["./backup.sh", "/home"])).toBe("replaced")
   expect(await entryOf(box, "nightly")).toMatchObject({
@@ -58,13 +58,14 @@ test("what makes no sense is refused in one line, and nothing is stored", async 
     /bad schedule "61 \* \* \* \*": Invalid value for minute: 61/,
   )
   await refused(box, add("x", "* * * *"), 64, /bad schedule/)
+  await refused(box, add("x", "@every"), 64, /bad schedule "@every": write @every 90s/)
   await refused(box, add("x", "@reboot"), 64, /a start of the machine is not a time/)
   await refused(box, add("x y", "@daily"), 64, /bad name "x y"/)
   await refused(
     box,
     add("x", "@daily", "--until", "2001-01-01T00:00:00Z"),
     64,
-    /never comes: not before 2001/,
+    /never comes: --until, 2001-.* is before its first tick/,
   )
   await refused(box, add("x", "@daily", "--catchup", "some"), 64, /--catchup/)
   await refused(box, add("x", "@daily", "--overlap", "maybe"), 64, /--overlap/)
@@ -166,7 +167,9 @@ test("the ticks of a worker: the run knows entry and tick; list shows the last o
   expect((await entryOf(box, "e")).paused).toBe(true)
   await box.ok(["cron", "resume", "e"])
   await waitFor(async () => (await entryOf(box, "e")).lastTick > tick)
-  await box.ok(["cron", "remove", "e", "bad"])
+  const removed = await box.tq(["cron", "remove", "e", "nobody", "bad"])
+  expect(removed).toMatchObject({ code: 66, stdout: "" })
+  expect(removed.stderr).toMatch(/^tq: no cron entry "nobody" on \S+: see tq cron list\n$/)
   expect(await box.json(["cron", "list"])).toEqual([])
 })
 
