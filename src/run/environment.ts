@@ -32,7 +32,7 @@ export function baseEnvironment(
 }
 
 /** Bytes. The kernel takes 128 KiB a variable (MAX_ARG_STRLEN, execve(2)); a longer payload is on stdin only. */
-const longestVariable = 100_000
+export const longestVariable = 100_000
 
 /**
  * @param deadline when the hard limit strikes, in epoch milliseconds
@@ -74,7 +74,7 @@ export function runEnvironment(
 }
 
 /** Headers that a run finds in its environment: W3C trace context, and the cron tick. */
-const handedOn: readonly (readonly [string, string])[] = [
+export const handedOn: readonly (readonly [string, string])[] = [
   ["traceparent", "TRACEPARENT"],
   ["tq-cron", "TQ_CRON"],
   ["tq-tick", "TQ_TICK"],

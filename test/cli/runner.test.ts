@@ -380,6 +380,46 @@ task({ name: "parent" }, async (_: null, ctx) => [await ctx.run(child, 1), await
   expect(await Bun.file(box.path("ran")).text()).toBe("123")
 })
 
+test("programs that handlers start have the variables of their task, however many run at once", async () => {
+  await using box = new Sandbox()
+  const file = handlers(
+    box,
+    `
+import { spawnSync as nodeSpawn } from "node:child_process"
+import { spawn as bunSpawn, $ } from "bun"
+const text = (stream: any) => new Response(stream).text()
+const seen = "echo $TQ_TASK_ID $TQ_TASK_NAME $TQ_ATTEMPT $TQ_INPUT $MINE"
+const met = Promise.withResolvers<void>()
+let here = 0
+export const look = task({ name: "look", timeout: "1h" }, async (input: { n: number }, ctx) => {
+  if (++here === 2) met.resolve()
+  await met.promise
+  process.env.MINE = "all"
+  await Bun.spawn(["tq", "progress", "0." + input.n, "child"], { stdout: "inherit" }).exited
+  return [
+    process.env.TQ_TASK_ID === ctx.id && "TQ_DEADLINE" in process.env && Object.keys(process.env).includes("TQ_STEP") === false,
+    nodeSpawn("sh", ["-c", seen]).stdout.toString(),
+    await text(bunSpawn(["sh", "-c", seen]).stdout),
+    await text(Bun.spawn({ cmd: ["sh", "-c", seen] }).stdout),
+    Bun.spawnSync(["sh", "-c", seen]).stdout.toString(),
+    await $\`sh -c \${seen}\`.text(),
+    await text(Bun.spawn(["sh", "-c", "echo $TQ_TASK_ID"], { env: {} }).stdout),
+  ]
+})`,
+  )
+  await box.worker([file, "-c", "2"])
+  for (const n of [1, 2]) await box.ok(["push", "look", `{"n":${n}}`, "--id", `l${n}`, "--quiet"])
+  for (const n of [1, 2]) {
+    const line = `l${n} look 1 {"n":${n}} all\n`
+    expect(JSON.parse(await box.ok(["result", `l${n}`, "--wait"]))).toEqual([
+      true,
+      ...Array.from({ length: 5 }, () => line),
+      "\n",
+    ])
+    expect(await box.task(`l${n}`)).toMatchObject({ progress: n / 10, progressMessage: "child" })
+  }
+})
+
 test("a stream is followed while it is written", async () => {
   await using box = new Sandbox()
   const file = handlers(

@@ -11,6 +11,8 @@ import { makeBlocking } from "../pipe.ts"
 /** Where a run's output goes. */
 export interface Printer {
   readonly hasEnded: boolean
+  /** Of its environment. */
+  readonly variables: Readonly<Record<string, string>>
   print(stream: Stream, bytes: Uint8Array): void
 }
 

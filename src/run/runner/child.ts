@@ -9,6 +9,7 @@ import { documents } from "../../sdk/workflow.ts"
 import { closeEnd } from "../pipe.ts"
 import { captureOutput } from "./capture.ts"
 import { HandlerRun, type TaskMessage } from "./handler-run.ts"
+import { lendVariables } from "./lent.ts"
 import { LineSplitter } from "./lines.ts"
 import { describeLoadError } from "./load-error.ts"
 import { provideModule } from "./module.ts"
@@ -35,6 +36,7 @@ export async function serve(options: ChildOptions): Promise<never> {
     const text = Buffer.from(bytes.subarray(0, longestAstray)).toString()
     outbox.send(`${JSON.stringify({ type: "log", stream, text })}\n`)
   })
+  lendVariables()
   surviveMistakes()
   leaveSignals()
   provideModule()

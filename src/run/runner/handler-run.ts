@@ -11,6 +11,7 @@ import { current, type Printer } from "./capture.ts"
 import { Children } from "./children.ts"
 import { Durable } from "./durable.ts"
 import { HeadAndTail } from "./head-and-tail.ts"
+import { variablesOf } from "./lent.ts"
 import type { Outbox } from "./outbox.ts"
 import { type CancelReason, resultLine } from "./protocol.ts"
 import { RunContext } from "./run-context.ts"
@@ -20,11 +21,14 @@ export interface TaskMessage {
   readonly run: string
   readonly id: string
   readonly name: string
+  readonly queue: string
   readonly priority: number
   readonly attempt: number
   readonly retryCount: number
   readonly maxRetries: number
   readonly headers?: Readonly<Record<string, string>>
+  /** Epoch milliseconds. */
+  readonly deadline?: number
   readonly flow?: {
     readonly run: string
     readonly step: string
@@ -59,6 +63,7 @@ export class HandlerRun implements Printer {
   #cancelled: CancelReason | undefined
   #children: Children | undefined
   hasEnded = false
+  #variables: Readonly<Record<string, string>> | undefined
   #durable: Durable | undefined
   /** Memos on their way to the store, by their keys. */
   readonly #keeping = new Map<string, PromiseWithResolvers<void>>()
@@ -179,6 +184,12 @@ export class HandlerRun implements Printer {
       if (this.#cancelled !== undefined) this.#abort.abort(abortReason(this.#cancelled))
     }
     return this.#abort.signal
+  }
+
+  /** What an executable handler would find in its environment. */
+  get variables(): Readonly<Record<string, string>> {
+    this.#variables ??= variablesOf(this.message)
+    return this.#variables
   }
 
   cancel(reason: CancelReason): void {
