@@ -14,6 +14,7 @@ export function lendVariables(): void {
   const lent = (): Variables => current.getStore()?.variables ?? {}
   process.env = new Proxy(process.env, {
     get: (own, name) => (typeof name === "string" ? lent()[name] : undefined) ?? Reflect.get(own, name),
+    set: (own, name, value) => Reflect.set(own, name, value),
     has: (own, name) => Object.hasOwn(lent(), name) || Reflect.has(own, name),
     ownKeys: (own) => [...new Set([...Reflect.ownKeys(own), ...Object.keys(lent())])],
     getOwnPropertyDescriptor: (own, name) =>
