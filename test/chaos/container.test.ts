@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test"
 import { readFileSync } from "node:fs"
 import { processes } from "./processes.ts"
-import { Scene, waitFor } from "./scene.ts"
+import { hold, Scene, waitFor } from "./scene.ts"
 
 /** Process numbers of its children, the dead that nobody has taken in among them. */
 const childrenOf = (pid: number): string[] =>
@@ -37,9 +37,13 @@ test.concurrent.each([
 ] as const)("hands %s on: the worker ends with %d, the task is %s", async (signal, code, status) => {
   await using scene = new Scene()
   const { worker, first } = await contained(scene, "--grace", "0s")
-  const id = await scene.pushShell("sleep 1")
+  const id = await scene.pushShell(hold)
   await scene.until(id, "running")
   process.kill(first, signal)
+  if (signal === "SIGUSR1") {
+    await worker.says(/draining/)
+    scene.go()
+  }
   expect(await worker.exited).toBe(code)
   expect(await scene.show(id)).toMatchObject({ status, crashes: 0, failureCount: 0 })
 })

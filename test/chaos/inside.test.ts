@@ -54,7 +54,7 @@ describe("a task", () => {
       HOME: scene.folder,
       PWD: "/",
     })
-    expect(Math.abs(Number(TQ_DEADLINE) - (view.startedAt! + 3_600_000) / 1000)).toBeLessThan(3)
+    expect(Math.abs(Number(TQ_DEADLINE) - (view.startedAt! + 3_600_000) / 1000)).toBeLessThan(60)
     expect(TQ_SOCKET).toStartWith(join(scene.folder, "tmp"))
     for (const name of ["SECRET", "TQ_FAILPOINT", "BUN_JSC_useConcurrentJIT"])
       expect(env[name]).toBeUndefined()
@@ -106,7 +106,7 @@ describe("a task", () => {
     const say = `import socket,os,sys
 for line in sys.stdin.read().split(chr(0)):
     s = socket.socket(socket.AF_UNIX); s.connect(os.environ["TQ_SOCKET"])
-    s.sendall((line.replace("$TQ_TASK_ID", os.environ["TQ_TASK_ID"]) + "\\n").encode()); s.settimeout(2)
+    s.sendall((line.replace("$TQ_TASK_ID", os.environ["TQ_TASK_ID"]) + "\\n").encode()); s.settimeout(60)
     print(s.recv(100).decode().strip())`
     const stdin = nonsense.join("\0")
     const id = (await scene.ok(["push", "--quiet", "--stdin", "--", "python3", "-c", say], { stdin })).trim()

@@ -2,21 +2,23 @@
 import { describe, expect, test } from "bun:test"
 import { mkdirSync, rmSync } from "node:fs"
 import { join } from "node:path"
-import { leaveTrace, Scene, waitFor } from "./scene.ts"
+import { hold, leaveTrace, Scene, waitFor } from "./scene.ts"
 
 describe("a program that one of two workers lacks", () => {
   test.concurrent("is no run there: the other worker runs every task, nobody is charged", async () => {
     await using scene = new Scene()
-    scene.script("bin/only-here", leaveTrace)
-    const ids = await scene.pushAll(Array.from({ length: 30 }, () => ({ command: ["only-here"] })))
+    scene.script("bin/only-here", `${leaveTrace}; ${hold}`)
     const poor = await scene.worker(["-c", "2"])
     const able = await scene.worker(["-c", "2"], { PATH: `${scene.folder}/bin:${scene.env.PATH}` })
+    // Both are there, and the one that can is busy until the other has tried.
+    const ids = await scene.pushAll(Array.from({ length: 30 }, () => ({ command: ["only-here"] })))
+    await poor.says(/could not be started here, again in/)
+    scene.go()
     for (const id of ids) {
       const view = await scene.until(id, "completed", "failed")
       expect(view).toMatchObject({ status: "completed", retryCount: 0, crashes: 0, failureCount: 0 })
     }
     expect(new Set(scene.traced().map(({ worker }) => worker))).toEqual(new Set([able.id]))
-    expect(poor.said).toMatch(/could not be started here, again in/)
   })
 
   test.concurrent("as a handler: the one that has it runs the task", async () => {
@@ -107,7 +109,7 @@ describe("a worker on which nothing starts", () => {
     )
     await hole.says(/the last 20 tasks could not be started here: claiming nothing for 1m00s/)
     const able = await scene.worker(["-c", "4"])
-    await scene.untilAllEnded(ids.length, 20_000)
+    await scene.untilAllEnded(ids.length)
     expect(await scene.count("completed")).toBe(ids.length)
     expect(new Set(scene.traced().map(({ worker }) => worker))).toEqual(new Set([able.id]))
     expect(hole.count(/could not be started here, again/)).toBeLessThan(40)
@@ -122,16 +124,14 @@ describe("tasks that no worker may or can run", () => {
     const id = await scene.push("unknown")
     await worker.says(/unknown is not served here, again in 1.0s/)
     await worker.says(/unknown is not served here, again in 2.0s/)
-    expect(await scene.show(id)).toMatchObject({
-      retryCount: 0,
-      crashes: 0,
-      failureCount: 0,
-      reason: "unserved",
+    await waitFor("it waits", async () => (await scene.show(id)).reason === "unserved")
+    expect(await scene.show(id)).toMatchObject({ retryCount: 0, crashes: 0, failureCount: 0 })
+    await waitFor("it is counted", async () => {
+      const [queue] = (await scene.ok(["queues", "--json"]))
+        .split("\n")
+        .map((line) => JSON.parse(line || "{}") as { unserved?: number })
+      return queue?.unserved === 1
     })
-    const [queue] = (await scene.ok(["queues", "--json"]))
-      .split("\n")
-      .map((line) => JSON.parse(line || "{}") as { unserved?: number })
-    expect(queue?.unserved).toBe(1)
     scene.script("handlers/unknown", "echo known by now")
     worker.signal("SIGHUP")
     expect(await scene.until(id, "completed")).toMatchObject({ result: "known by now\n", retryCount: 0 })

@@ -7,6 +7,7 @@ export interface Process {
   readonly environment: Readonly<Record<string, string>>
   readonly group: number
   readonly state: string
+  readonly threads: number
   /** Resident, in MiB. */
   readonly memory: number
 }
@@ -31,6 +32,7 @@ export function processOf(pid: number): Process | undefined {
       pid,
       state,
       group: Number(group),
+      threads: Number(/Threads:\s+(\d+)/.exec(status)?.[1]),
       memory: Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024,
       argv: readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0").slice(0, -1),
       environment: Object.fromEntries(

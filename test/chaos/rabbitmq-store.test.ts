@@ -54,12 +54,12 @@ describe("RabbitMQ with a store", () => {
         ids.push(...(await scene.pushAll(batchOf(100))))
         await server.shutDown()
         await server.restart()
-        await scene.untilAllEnded(ids.length, 90_000)
+        await scene.untilAllEnded(ids.length)
         expect(await scene.count("completed")).toBe(ids.length)
         // Only what the dead worker had in flight ran twice.
         expect(scene.traced().length - ids.length).toBeLessThanOrEqual(4)
       }),
-    180_000,
+    300_000,
   )
 
   test.each(["before-settle", "after-settle", "after-claim", "before-commit", "after-commit"])(
@@ -72,10 +72,9 @@ describe("RabbitMQ with a store", () => {
           .catch(() => undefined)
         if (dying) await dying.exited
         await scene.worker(["-c", "2"])
-        await scene.untilAllEnded(ids.length, 60_000)
+        await scene.untilAllEnded(ids.length)
         expect(await scene.count("completed")).toBe(ids.length)
       }),
-    90_000,
   )
 
   test(
@@ -87,17 +86,13 @@ describe("RabbitMQ with a store", () => {
         const channel = await model.createChannel()
         await channel.purgeQueue("default")
         await scene.worker(["-c", "2"])
-        await waitFor(
-          "they are sent again",
-          () => new Set(scene.traced().map(({ id }) => id)).size === 10,
-          60_000,
-        )
+        await waitFor("they are sent again", () => new Set(scene.traced().map(({ id }) => id)).size === 10)
         await channel.deleteQueue("default")
         await model.close()
         const more = await scene.pushAll(batchOf(10))
-        await scene.untilAllEnded(ids.length + more.length, 60_000)
+        await scene.untilAllEnded(ids.length + more.length)
         expect(scene.traced()).toHaveLength(20)
       }),
-    180_000,
+    300_000,
   )
 })

@@ -3,7 +3,7 @@ import { Database } from "bun:sqlite"
 import { describe, expect, test } from "bun:test"
 import { copyFileSync, readFileSync, renameSync, rmSync } from "node:fs"
 import { isAlive } from "./processes.ts"
-import { Scene, waitFor } from "./scene.ts"
+import { Scene, soon, waitFor } from "./scene.ts"
 
 /** Changes the store behind tq's back. */
 function tamper(scene: Scene, sql: string, ...values: (string | number)[]): void {
@@ -88,8 +88,8 @@ describe("a database that is", () => {
       act(scene)
       expect(await worker.exited).toBe(code)
       expect(worker.said).toMatch(/was deleted or replaced while in use/)
-      expect(runs.filter(isAlive)).toEqual([])
-      expect(scene.leftovers()).toEqual([])
+      await waitFor("its runs are dead", () => !runs.some(isAlive), soon)
+      await waitFor("nothing of it is left", () => scene.leftovers().length === 0, soon)
     })
   }
 })

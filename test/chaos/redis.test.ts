@@ -2,7 +2,7 @@
 import { describe, expect, test } from "bun:test"
 import { Middleman } from "../support/middleman.ts"
 import { RedisServer } from "../support/redis-server.ts"
-import { Scene, type Trace, waitFor } from "./scene.ts"
+import { Scene, soon, type Trace, waitFor } from "./scene.ts"
 
 const durable = ["appendonly yes", "appendfsync always"]
 
@@ -35,74 +35,62 @@ const registered = (scene: Scene) =>
 const isScript = (request: Buffer) => /EVAL/i.test(request.toString("latin1"))
 
 describe("the server goes away", () => {
-  test(
-    "killed again and again: every acknowledged push ends once, and workers resume within seconds",
-    () =>
-      onRedis(async (scene, server) => {
-        traced(scene, "sleep 0.01")
-        const workers = await Promise.all([1, 2].map(() => scene.worker(["-c", "4"])))
-        const ids = await scene.pushAll(jobs(300))
-        for (let kills = 1; kills <= 4; kills++) {
-          await waitFor("some more have run", () => scene.traced().length >= kills * 40, 30_000)
-          await server.kill()
-          // Refused within its deadline, not left hanging.
-          expect((await scene.tq(["push", "job", "--connect-timeout", "1s"])).code).toBe(69)
-          await server.restart()
-          const up = performance.now()
-          const before = scene.traced().length
-          ids.push(...(await scene.pushAll(jobs(50))))
-          await waitFor("they work again", () => scene.traced().length > before)
-          expect(performance.now() - up).toBeLessThan(5_000)
-        }
-        await scene.untilAllEnded(ids.length, 60_000)
-        expect([...idsOf(scene.traced())].toSorted()).toEqual(ids.toSorted())
-        expect(await scene.count("completed")).toBe(ids.length)
-        // Only what was in flight at a kill may have run again.
-        expect(scene.traced().length - ids.length).toBeLessThanOrEqual(4 * 8)
-        for (const worker of workers) expect(await worker.stop()).toBe(0)
-      }),
-    120_000,
-  )
+  test("killed again and again: every acknowledged push ends once, and workers resume within seconds", () =>
+    onRedis(async (scene, server) => {
+      traced(scene, "sleep 0.01")
+      const workers = await Promise.all([1, 2].map(() => scene.worker(["-c", "4"])))
+      const ids = await scene.pushAll(jobs(300))
+      for (let kills = 1; kills <= 4; kills++) {
+        await waitFor("some more have run", () => scene.traced().length >= kills * 40)
+        await server.kill()
+        // Refused within its deadline, not left hanging.
+        expect((await scene.tq(["push", "job", "--connect-timeout", "1s"])).code).toBe(69)
+        await server.restart()
+        const up = performance.now()
+        const before = scene.traced().length
+        ids.push(...(await scene.pushAll(jobs(50))))
+        await waitFor("they work again", () => scene.traced().length > before)
+        expect(performance.now() - up).toBeLessThan(soon)
+      }
+      await scene.untilAllEnded(ids.length)
+      expect([...idsOf(scene.traced())].toSorted()).toEqual(ids.toSorted())
+      expect(await scene.count("completed")).toBe(ids.length)
+      // Only what was in flight at a kill may have run again.
+      expect(scene.traced().length - ids.length).toBeLessThanOrEqual(4 * 8)
+      for (const worker of workers) expect(await worker.stop()).toBe(0)
+    }))
 
-  test(
-    "suspended, its connections open: commands give up in time, and the worker goes on afterwards",
-    () =>
-      onRedis(async (scene, server) => {
-        traced(scene)
-        const worker = await scene.worker()
-        await registered(scene)
-        server.suspend()
-        const start = performance.now()
-        expect((await scene.tq(["list", "--connect-timeout", "1s"])).code).toBe(69)
-        expect(performance.now() - start).toBeLessThan(5_000)
-        await worker.says(/did not answer/, 20_000)
-        server.resume()
-        const id = await scene.push("job")
-        expect((await scene.until(id, "completed")).epoch).toBeGreaterThan(0)
-        expect(await worker.stop()).toBe(0)
-      }),
-    120_000,
-  )
+  test("suspended, its connections open: commands give up in time, and the worker goes on afterwards", () =>
+    onRedis(async (scene, server) => {
+      traced(scene)
+      const worker = await scene.worker()
+      await registered(scene)
+      server.suspend()
+      const start = performance.now()
+      expect((await scene.tq(["list", "--connect-timeout", "1s"])).code).toBe(69)
+      expect(performance.now() - start).toBeLessThan(soon)
+      await worker.says(/did not answer/)
+      server.resume()
+      const id = await scene.push("job")
+      expect((await scene.until(id, "completed")).epoch).toBeGreaterThan(0)
+      expect(await worker.stop()).toBe(0)
+    }))
 
-  test(
-    "its packets vanish: noticed, and the worker is back as soon as they come again",
-    () =>
-      onRedis(async (scene, server) => {
-        await using proxy = await Middleman.start(server.port)
-        traced(scene)
-        const worker = await scene.worker([], { TQ_URL: `redis://127.0.0.1:${proxy.port}` })
-        await registered(scene)
-        proxy.isSilent = true
-        await worker.says(/did not answer|cannot reach/, 20_000)
-        proxy.isSilent = false
-        const id = await scene.push("job")
-        await scene.until(id, "completed")
-        proxy.cut()
-        const after = await scene.push("job")
-        await scene.until(after, "completed")
-      }),
-    120_000,
-  )
+  test("its packets vanish: noticed, and the worker is back as soon as they come again", () =>
+    onRedis(async (scene, server) => {
+      await using proxy = await Middleman.start(server.port)
+      traced(scene)
+      const worker = await scene.worker([], { TQ_URL: `redis://127.0.0.1:${proxy.port}` })
+      await registered(scene)
+      proxy.isSilent = true
+      await worker.says(/did not answer|cannot reach/)
+      proxy.isSilent = false
+      const id = await scene.push("job")
+      await scene.until(id, "completed")
+      proxy.cut()
+      const after = await scene.push("job")
+      await scene.until(after, "completed")
+    }))
 
   test("its scripts are forgotten: they are sent again", () =>
     onRedis(async (scene, server) => {
@@ -111,7 +99,7 @@ describe("the server goes away", () => {
       await server.cli("script", "flush")
       const ids = await scene.pushAll(jobs(1_000))
       await server.cli("script", "flush")
-      await scene.untilAllEnded(ids.length, 60_000)
+      await scene.untilAllEnded(ids.length)
       expect(await worker.stop()).toBe(0)
     }, []))
 
@@ -134,38 +122,36 @@ describe("the server goes away", () => {
 })
 
 describe("workers go away", () => {
-  test(
-    "killed in the midst of it: nothing is lost, and only what was in flight runs twice",
-    () =>
-      onRedis(async (scene) => {
-        traced(scene, "sleep 0.05")
-        const ids = await scene.pushAll(jobs(200))
-        const keeper = await scene.worker(["-c", "4"])
-        let doomed = await scene.worker(["-c", "4"])
-        for (let kills = 1; kills <= 3; kills++) {
-          const { id } = doomed
-          await waitFor(
-            "it has run some",
-            () => scene.traced().filter(({ worker }) => worker === id).length > 4,
-          )
-          doomed.signal("SIGKILL")
-          await doomed.exited
-          doomed = await scene.worker(["-c", "4"])
-        }
-        const killed = performance.now()
-        await scene.untilAllEnded(ids.length, 60_000)
-        // Silence of 15 s is death, and a sweep comes every second.
-        expect(performance.now() - killed).toBeLessThan(25_000)
-        expect(await scene.count("completed")).toBe(ids.length)
-        expect(scene.traced().length - ids.length).toBeLessThanOrEqual(3 * 4)
-        for (const view of await scene.list()) expect(view.crashes).toBeLessThanOrEqual(1)
-        // Whichever of the two living swept first.
-        await waitFor("someone told of the dead", () =>
-          `${keeper.said}${doomed.said}`.includes("died; its tasks return"),
+  test("killed in the midst of it: nothing is lost, and only what was in flight runs twice", () =>
+    onRedis(async (scene) => {
+      traced(scene, "sleep 0.05")
+      const ids = await scene.pushAll(jobs(200))
+      // It does not do all there is before the next one is there to be killed.
+      const keeper = await scene.worker(["-c", "1"])
+      let doomed = await scene.worker(["-c", "4"])
+      for (let kills = 1; kills <= 3; kills++) {
+        const { id } = doomed
+        await waitFor(
+          "it has run some",
+          () => scene.traced().filter(({ worker }) => worker === id).length > 4,
         )
-      }),
-    120_000,
-  )
+        doomed.signal("SIGKILL")
+        await doomed.exited
+        doomed = await scene.worker(["-c", "4"])
+      }
+      const killed = performance.now()
+      await scene.untilAllEnded(ids.length)
+      // Silence of 15 s is death, and a sweep comes every second.
+      expect(performance.now() - killed).toBeLessThan(20_000 + soon)
+      expect(await scene.count("completed")).toBe(ids.length)
+      expect(scene.traced().length - ids.length).toBeLessThanOrEqual(3 * 4)
+      const crashes = (await scene.list()).reduce((sum, view) => sum + view.crashes, 0)
+      expect(crashes).toBeLessThanOrEqual(3 * 4)
+      // Whichever of the two living swept first.
+      await waitFor("someone told of the dead", () =>
+        `${keeper.said}${doomed.said}`.includes("died; its tasks return"),
+      )
+    }))
 
   test("a claim whose reply was lost is back with the worker within seconds", () =>
     onRedis(async (scene, server) => {
@@ -178,7 +164,7 @@ describe("workers go away", () => {
       await lost
       const start = performance.now()
       const view = await scene.until(id, "completed")
-      expect(performance.now() - start).toBeLessThan(5_000)
+      expect(performance.now() - start).toBeLessThan(soon)
       expect(view).toMatchObject({ retryCount: 0, crashes: 0, postponements: 0 })
     }))
 })
@@ -190,14 +176,16 @@ describe("a server that may lose its last second", () => {
         scene.script("handlers/job", 'echo "$TQ_WORKER_ID"')
         scene.handlers = [`${scene.folder}/handlers`]
         const ids = await scene.pushAll(jobs(50))
-        await server.cli("wait", "0", "0")
-        await Bun.sleep(1_200)
+        // Written to its file: that its process is killed does not take it back.
+        await waitFor("all is written", async () =>
+          /aof_buffer_length:0\s/.test(await server.cli("info", "persistence")),
+        )
         const first = await scene.worker(["-c", "4"])
         await waitFor("some have ended", async () => (await scene.count("completed")) > 5)
         await server.kill()
         await server.restart()
         const second = await scene.worker(["-c", "4"])
-        await scene.untilAllEnded(ids.length, 40_000)
+        await scene.untilAllEnded(ids.length)
         for (const id of ids) {
           const { status, result } = await scene.show(id)
           expect([status, [first.id, second.id].includes(String(result).trim())]).toEqual(["completed", true])

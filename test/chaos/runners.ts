@@ -10,6 +10,7 @@ import { task } from "tq"
 const trace = (ctx) => appendFileSync(process.env.TRACES, ctx.id + " " + ctx.attempt + " " + process.env.TQ_WORKER_ID + "\\n")
 const rest = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 task({ name: "good" }, async (ms, ctx) => { trace(ctx); await rest(ms ?? 0); return "good" })
+task({ name: "stays" }, async (_, ctx) => { trace(ctx); if (ctx.attempt === 1) await rest(60_000) })
 task({ name: "blocks" }, (_, ctx) => { trace(ctx); for (;;); })
 task({ name: "hangs" }, (_, ctx) => { trace(ctx); return new Promise(() => {}) })
 task({ name: "crashes" }, async (ms, ctx) => { trace(ctx); await rest(ms ?? 0); process.kill(process.pid, "SIGKILL") })

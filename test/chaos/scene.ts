@@ -5,6 +5,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { tempFolder } from "../support/temp.ts"
+import { type Process, processes } from "./processes.ts"
 import { Worker } from "./worker.ts"
 
 /** The executable under test. */
@@ -59,6 +60,9 @@ export interface Trace {
 
 /** Written by every traced handler as its first act, in one O_APPEND write. */
 export const leaveTrace = 'echo "$TQ_TASK_ID $TQ_ATTEMPT $TQ_WORKER_ID" >> "$TRACES"'
+
+/** A run goes on when the test says so, and not by the clock; `go` is in the folder of the scene, where its runs are. */
+export const hold = "while [ ! -e go ]; do sleep 0.05; done"
 
 export class Scene implements AsyncDisposable {
   readonly binary = binary
@@ -134,7 +138,10 @@ export class Scene implements AsyncDisposable {
       new Response(child.stdout).text(),
       new Response(child.stderr).text(),
     ])
-    return { code: await child.exited, signal: child.signalCode, stdout, stderr }
+    const code = await child.exited
+    // Its number may be somebody else's before the scene ends.
+    this.#processes.splice(this.#processes.indexOf(child), 1)
+    return { code, signal: child.signalCode, stdout, stderr }
   }
 
   /** Runs tq, which must end well. @returns what it printed */
@@ -203,6 +210,11 @@ export class Scene implements AsyncDisposable {
     return text.split("\n").length - 1
   }
 
+  /** Runs that say `hold` go on when this has been called. */
+  go(): void {
+    writeFileSync(join(this.folder, "go"), "")
+  }
+
   /** Waits until the task is in one of these states. */
   async until(id: string, ...statuses: string[]): Promise<View> {
     return waitFor(`${id} ${statuses.join(" or ")}`, async () => {
@@ -212,9 +224,9 @@ export class Scene implements AsyncDisposable {
   }
 
   /** Waits until all tasks have ended. */
-  async untilAllEnded(total: number, within?: number): Promise<void> {
+  async untilAllEnded(total: number): Promise<void> {
     const ended = async () => (await this.count("completed", "failed", "cancelled")) === total
-    await waitFor(`${total} tasks ended`, ended, within)
+    await waitFor(`${total} tasks ended`, ended, 100_000)
   }
 
   /** An executable file in the scene's folder. @returns its path */
@@ -237,23 +249,32 @@ export class Scene implements AsyncDisposable {
       })
   }
 
+  /** The processes of the scene, whatever has become of them since. */
+  processes(): Process[] {
+    return processes().filter(({ environment }) => environment.HOME === this.folder)
+  }
+
   /** What lies in the folder for temporary files. */
   leftovers(): string[] {
     return readdirSync(join(this.folder, "tmp"))
   }
 }
 
-/** Polls until there is an answer. Throws when there is none within the deadline. */
+/** What is promised within a second or a few, with what a machine adds that is busy with something else. */
+export const soon = 20_000
+
+/** Polls until there is an answer. Throws when there is none within the deadline: by default one that no busy machine misses. */
 export async function waitFor<T>(
-  what: string,
+  what: string | (() => string),
   look: () => Promise<T | undefined | false> | T | undefined | false,
-  within = 15_000,
+  within = 60_000,
 ): Promise<T> {
   const deadline = performance.now() + within
   for (;;) {
     const found = await look()
     if (found !== undefined && found !== false) return found
-    if (performance.now() > deadline) throw new Error(`waited ${within} ms in vain for: ${what}`)
+    if (performance.now() > deadline)
+      throw new Error(`waited ${within} ms in vain for: ${typeof what === "string" ? what : what()}`)
     await Bun.sleep(25)
   }
 }

@@ -41,10 +41,13 @@ export class Worker {
   /** Waits until it says something. */
   says(pattern: RegExp, within?: number): Promise<RegExpExecArray> {
     return waitFor(
-      `the worker says ${pattern}; it said: ${this.#said.slice(-2_000)}`,
-      () => {
+      () => `the worker says ${pattern}; it said: ${this.#said.slice(-2_000)}`,
+      async () => {
+        const isAlive = this.isAlive
+        // All of its last words.
+        if (!isAlive) await this.#heard
         const found = pattern.exec(this.#said)
-        if (!found && this.#child.exitCode !== null) throw new Error(`the worker is gone: ${this.#said}`)
+        if (!found && !isAlive) throw new Error(`the worker is gone: ${this.#said}`)
         return found ?? undefined
       },
       within,

@@ -168,7 +168,9 @@ function newer(box: Sandbox): string {
 test("a damaged database: 74", async () => {
   await using box = new Sandbox()
   await box.ok(["push", "a", "--quiet"])
-  await box.sh("dd if=/dev/urandom of=tq.db bs=4096 seek=1 count=200 conv=notrunc; rm -f tq.db-wal tq.db-shm")
+  await box.sh(
+    "head -c 819200 /dev/zero | tr '\\0' Z | dd of=tq.db bs=4096 seek=1 conv=notrunc iflag=fullblock; rm -f tq.db-wal tq.db-shm",
+  )
   const { code, stderr } = await box.tq(["list"])
   expect(code).toBe(74)
   expect(stderr).toMatch(/^tq: .*tq\.db is damaged .*: restore it, or move it away\n$/)

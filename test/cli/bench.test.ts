@@ -1,5 +1,6 @@
 /** tq bench measures on TQ_URL, in a queue of its own that it removes; tq gc forgets. */
 import { expect, test } from "bun:test"
+import { readFileSync } from "node:fs"
 import { type Live, Sandbox, waitFor } from "../support/cli.ts"
 
 const few = ["--tasks", "300", "--pickups", "20"]
@@ -56,7 +57,7 @@ test("interrupted while it pushes, it removes its queue all the same", async () 
 
 test("… and while its worker picks up", async () => {
   await using box = new Sandbox()
-  const hasWorker = async ({ pid }: Live) => (await box.run(["pgrep", "--parent", `${pid}`])).code === 0
+  const hasWorker = async ({ pid }: Live) => readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8") !== ""
   expect(await interrupt(box, ["--tasks", "1", "--pickups", "100000"], "SIGTERM", hasWorker)).toBe(143)
   await expectNothingLeft(box)
 })

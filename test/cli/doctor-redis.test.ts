@@ -112,7 +112,7 @@ test("another clock than the server's", async () => {
   const clock = (await engine.examine("all")).find((finding) => finding.about === "clock")
   expect(clock).toMatchObject({
     verdict: "doubtful",
-    text: expect.stringContaining("60 s ahead of the server"),
+    text: expect.stringMatching(/[67]\d s ahead of the server/),
   })
   await engine.close()
 })

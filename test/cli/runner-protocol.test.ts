@@ -113,14 +113,14 @@ test.each([
     "its runner speaks protocol 2, this tq speaks 1",
   ],
   ["no hello", 'say(type="pong", n=1)', "its runner said pong before hello"],
-  ["no JSON", 'out.write("hello\\n"); out.flush(); time.sleep(9)', 'not of the protocol: "hello"'],
+  ["no JSON", 'out.write("hello\\n"); out.flush(); time.sleep(99)', 'not of the protocol: "hello"'],
   ["an end", "sys.exit(5)", "its runner ended with exit 5"],
   [
     "a bad name",
-    'say(type="hello", protocol=1, tasks=["a b"]); time.sleep(9)',
+    'say(type="hello", protocol=1, tasks=["a b"]); time.sleep(99)',
     'offers the task "a b": bad name',
   ],
-  ["a closed pipe", "out.close(); time.sleep(9)", "its runner closed its end of the protocol"],
+  ["a closed pipe", "out.close(); time.sleep(99)", "its runner closed its end of the protocol"],
 ])("at start: %s", async (_, body, message) => {
   await using box = new Sandbox()
   const file = box.write(
@@ -151,13 +151,13 @@ test.each([
 if not os.path.exists("seen"):
     open("seen", "w").close()
     ${wrong}
-    time.sleep(9)
+    time.sleep(99)
 say(type="result", run=task["run"], result="well")`,
     ),
     "-c",
     "1",
   )
-  expect(await box.json(["push", "once", "--wait", "--wait-timeout", "20s"])).toMatchObject([
+  expect(await box.json(["push", "once", "--wait", "--wait-timeout", "100s"])).toMatchObject([
     { status: "completed", result: "well", crashes: 1, retryCount: 0 },
   ])
   expect(live.stderr).toContain("its runner ")

@@ -3,6 +3,7 @@ import { expect, test } from "bun:test"
 import { mkdirSync, symlinkSync } from "node:fs"
 import { join } from "node:path"
 import { Sandbox, waitFor } from "../support/cli.ts"
+import { withTime } from "../support/time.ts"
 
 /** A sandbox whose handler file imports the module tq. @returns its path */
 const handlers = (box: Sandbox, body: string, name = "tasks.ts"): string =>
@@ -34,7 +35,7 @@ export const slow = task({ name: "slow" }, async (_: null, ctx) => {
 })`,
   )
   const worker = await box.worker([file, "-c", "4"])
-  const push = (...args: string[]) => box.ok(["push", ...args, "--wait", "--wait-timeout", "10s"])
+  const push = (...args: string[]) => box.ok(["push", ...args, "--wait", "--wait-timeout", "60s"])
   expect(JSON.parse(await push("process_task", '{"id":"7"}'))).toEqual({
     id: "7",
     status: "completed",
@@ -69,7 +70,7 @@ task({ name: "large" }, async () => "x".repeat(2_000_000))`,
   )
   await box.worker([file, "-c", "2"])
   const fail = async (name: string) => {
-    const { code, stdout } = await box.tq(["push", name, "--wait", "--json", "--wait-timeout", "10s"])
+    const { code, stdout } = await box.tq(["push", name, "--wait", "--json", "--wait-timeout", "60s"])
     expect(code).toBe(1)
     return JSON.parse(stdout)
   }
@@ -85,7 +86,7 @@ task({ name: "large" }, async () => "x".repeat(2_000_000))`,
   expect((await fail("picky")).failureCount).toBe(1)
   expect((await fail("fatal")).failureCount).toBe(1)
   expect((await fail("large")).failures).toMatchObject([{ kind: "result too large" }])
-  const later = await box.json(["push", "later", "--wait", "--wait-timeout", "10s"])
+  const later = await box.json(["push", "later", "--wait", "--wait-timeout", "60s"])
   expect(later[0]).toMatchObject({ status: "completed", result: 3, retryCount: 0, postponements: 2 })
 })
 
@@ -124,8 +125,8 @@ task({ name: "talks" }, async (n: number, ctx) => {
 })`,
   )
   await box.worker([file, "-c", "10"])
-  const ids = (await box.sh("seq 10 | jq -c '{name:\"talks\",payload:.}' | tq push --batch --quiet")).stdout
-  const list = ids.trim().split("\n")
+  const lines = Array.from({ length: 10 }, (_, n) => `{"name":"talks","payload":${n + 1}}\n`)
+  const list = (await box.ok(["push", "--batch", "--quiet"], { stdin: lines.join("") })).split("\n")
   await box.ok(["wait", ...list])
   const logs = await Promise.all(list.map((id) => box.ok(["logs", id, "--stdout"])))
   logs.forEach((log, index) => {
@@ -155,9 +156,9 @@ task({ name: "angry", maxRetries: 0 }, async () => { throw new Error("no") })
 task({ name: "parent", maxRetries: 0 }, async (_: null, ctx) => ctx.run("angry"))`,
   )
   await box.worker([file, "-c", "1"])
-  expect(await box.ok(["push", "sum", "[1,2,3]", "--wait", "--wait-timeout", "10s"])).toBe("12")
+  expect(await box.ok(["push", "sum", "[1,2,3]", "--wait", "--wait-timeout", "60s"])).toBe("12")
   expect(await Bun.file(box.path("ran")).text()).toBe("xxxxxx")
-  const { code, stdout } = await box.tq(["push", "parent", "--wait", "--json", "--wait-timeout", "10s"])
+  const { code, stdout } = await box.tq(["push", "parent", "--wait", "--json", "--wait-timeout", "60s"])
   expect(code).toBe(1)
   expect(JSON.parse(stdout).failures[0].message).toContain("failed: no")
 })
@@ -250,18 +251,20 @@ test("SIGHUP and --watch load handlers anew; a broken file changes nothing", asy
   box.write("help.ts", 'export const word = "one"')
   const file = handlers(box, 'import { word } from "./help"\ntask({ name: "says" }, () => word)')
   const worker = await box.worker([file, "--watch"])
-  const says = () => box.ok(["push", "says", "--wait", "--wait-timeout", "10s"])
+  const says = () => box.ok(["push", "says", "--wait", "--wait-timeout", "60s"])
   expect(await says()).toBe('"one"')
   box.write("help.ts", 'export const word = "two"')
-  await worker.says(/reloaded: /)
-  expect(await says()).toBe('"two"')
+  // It may look while the file is being written, and once more afterwards.
+  await waitFor(async () => (await says()) === '"two"')
   box.write("help.ts", "export const word = ;")
   await worker.says(/not reloaded: .*help\.ts:1:21/)
   expect(await says()).toBe('"two"')
   box.write("help.ts", 'export const word = "three"')
   await waitFor(async () => (await says()) === '"three"')
+  const reloads = () => [...worker.stderr.matchAll(/reloaded: /g)].length
+  const before = reloads()
   worker.kill("SIGHUP")
-  await waitFor(() => [...worker.stderr.matchAll(/reloaded: /g)].length >= 4)
+  await waitFor(() => reloads() > before)
   expect(await says()).toBe('"three"')
 })
 
@@ -294,16 +297,23 @@ test("a task's concurrency is per worker: what waits for its own kind holds up n
   const file = handlers(
     box,
     `
+import { appendFileSync, existsSync } from "node:fs"
 const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-task({ name: "narrow", concurrency: 1 }, async (ms: number) => { await rest(ms); return process.env.TQ_WORKER_ID })
+task({ name: "narrow", concurrency: 1 }, async () => {
+  appendFileSync(${JSON.stringify(box.path("began"))}, process.env.TQ_WORKER_ID + "\\n")
+  while (!existsSync(${JSON.stringify(box.path("go"))})) await rest(20)
+  return process.env.TQ_WORKER_ID
+})
 task({ name: "wide" }, () => "wide")`,
   )
   await box.worker([file, "-c", "2"])
-  const lines = (count: number, ms: number) => `${`{"name":"narrow","payload":${ms}}\n`.repeat(count)}`
-  const first = await box.tq(["push", "--batch", "--quiet"], { stdin: lines(30, 100) })
+  const first = await box.tq(["push", "--batch", "--quiet"], { stdin: '{"name":"narrow"}\n'.repeat(30) })
   // Behind all of them in the queue.
-  expect(await box.ok(["push", "wide", "--wait", "--wait-timeout", "2s"])).toBe('"wide"')
+  expect(await box.ok(["push", "wide", "--wait", "--wait-timeout", "60s"])).toBe('"wide"')
   await box.worker([file, "-c", "2"])
+  const began = async () => (await Bun.file(box.path("began")).text()).trim().split("\n")
+  await waitFor(async () => (await began()).length === 2)
+  box.write("go", "")
   const ids = first.stdout.trim().split("\n")
   await box.ok(["wait", ...ids])
   const workers = await Promise.all(ids.map((id) => box.ok(["result", id])))
@@ -317,9 +327,9 @@ test("extend moves the hard limit; large payloads and results pass whole; many c
     box,
     `
 const rest = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms))
-task({ name: "extends", timeout: 300, maxRetries: 0 }, async (_: null, ctx) => {
-  await ctx.extend("10s")
-  await rest(600)
+task({ name: "extends", maxRetries: 0 }, async (ms: number, ctx) => {
+  await ctx.extend("60s")
+  await rest(ms)
   return "in time"
 })
 task({ name: "echo" }, (payload) => payload)
@@ -330,25 +340,33 @@ task({ name: "many" }, async (count: number, ctx) => {
 })`,
   )
   await box.worker([file, "-c", "4"])
-  expect(await box.ok(["push", "extends", "--wait"])).toBe('"in time"')
+  const extended = await withTime(300, async (span) => {
+    const ran = await box.tq(["push", "extends", String(2 * span), "--timeout", `${span}ms`, "--wait"])
+    return ran.code === 143 ? undefined : ran
+  })
+  expect(extended.stdout).toBe('"in time"\n')
   const large = JSON.stringify({ text: "é".repeat(3_000_000), list: [1e21, "\u2028"] })
   expect((await box.tq(["push", "echo", "-", "--wait"], { stdin: large })).stdout.trim()).toBe(large)
-  expect(await box.ok(["push", "many", "200", "--wait", "--wait-timeout", "20s"])).toBe("19900")
+  expect(await box.ok(["push", "many", "200", "--wait", "--wait-timeout", "60s"])).toBe("19900")
 })
 
 test("a reload lets what runs finish by the old files", async () => {
   await using box = new Sandbox()
   const body = (word: string) =>
-    `task({ name: "waits" }, async (ms: number) => {
-      await new Promise((resolve) => setTimeout(resolve, ms)); return "${word}" })`
+    `import { appendFileSync, existsSync } from "node:fs"
+     task({ name: "waits" }, async (file: string | null) => {
+      appendFileSync(${JSON.stringify(box.path("began"))}, "x")
+      while (file !== null && !existsSync(file)) await new Promise((resolve) => setTimeout(resolve, 20))
+      return "${word}" })`
   const file = handlers(box, body("old"))
   const worker = await box.worker([file, "-c", "2"])
-  const id = await box.ok(["push", "waits", "1500", "--quiet"])
-  await waitFor(async () => (await box.json(["show", id]))[0]?.status === "running")
+  const id = await box.ok(["push", "waits", JSON.stringify(box.path("go")), "--quiet"])
+  await waitFor(() => Bun.file(box.path("began")).exists())
   handlers(box, body("new"))
   worker.kill("SIGHUP")
   await worker.says(/reloaded/)
-  expect(await box.ok(["push", "waits", "0", "--wait"])).toBe('"new"')
+  expect(await box.ok(["push", "waits", "--wait"])).toBe('"new"')
+  box.write("go", "")
   expect(await box.ok(["result", id, "--wait"])).toBe('"old"')
   expect((await worker.signal("SIGTERM")).code).toBe(0)
 })
@@ -358,10 +376,10 @@ test("a drained worker gives parents back that wait for their children; the next
   const file = handlers(
     box,
     `
-import { appendFileSync } from "node:fs"
+import { appendFileSync, existsSync } from "node:fs"
 const child = task({ name: "child" }, async (n: number, ctx) => {
   appendFileSync(${JSON.stringify(box.path("ran"))}, String(n))
-  if (n === 2) await new Promise((resolve) => setTimeout(resolve, 300))
+  while (n === 2 && !existsSync(${JSON.stringify(box.path("go"))})) await new Promise((resolve) => setTimeout(resolve, 20))
   return n
 })
 task({ name: "parent" }, async (_: null, ctx) => [await ctx.run(child, 1), await ctx.run(child, 2), await ctx.run(child, 3)])`,
@@ -373,6 +391,8 @@ task({ name: "parent" }, async (_: null, ctx) => [await ctx.run(child, 1), await
       (await Bun.file(box.path("ran")).exists()) && (await Bun.file(box.path("ran")).text()) === "12",
   )
   first.kill("SIGUSR1")
+  await first.says(/draining/)
+  box.write("go", "")
   expect((await first.ended).code).toBe(0)
   expect(await box.json(["show", id])).toMatchObject([{ status: "pending", crashes: 0, retryCount: 0 }])
   await box.worker([file, "-c", "1"])

@@ -109,7 +109,7 @@ describe("tq pushes, a stranger consumes", () => {
         url,
         `channel.basic_qos(prefetch_count=1)
 seen = []
-for method, properties, body in channel.consume("${queue}", inactivity_timeout=5):
+for method, properties, body in channel.consume("${queue}", inactivity_timeout=60):
     seen.append([properties.type, properties.priority, properties.content_type, json.loads(body)["payload"]])
     channel.basic_ack(method.delivery_tag)
     if len(seen) == 3: break

@@ -56,7 +56,7 @@ wf.task({ name: "send_email", parents: [report], fn: async (_, ctx) => note("sen
 export default wf`,
   )
   const worker = await box.worker([path])
-  await waitFor(async () => (await box.sh("grep -c sent notes || true")).stdout.trim() >= "2")
+  await waitFor(async () => Number((await box.sh("grep -c sent notes || true")).stdout) >= 2)
   const [entry] = await list(box)
   expect(entry).toMatchObject({ name: "flow:daily-report", standing: "active", schedule: "* * * * * *" })
   expect(notes(box)[0]).toBe('sent {"pages":3}')

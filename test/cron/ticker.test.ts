@@ -125,9 +125,9 @@ for (const [store, harnessOf] of Object.entries(stores))
         expect((await allIds(stage.engine)).sort()).toEqual(wanted.sort())
         expect([...won.values()].every((times) => times === 1)).toBe(true)
         // All but those whose winner was killed before it heard of it.
-        expect(won.size).toBeGreaterThan(9_000)
+        expect(won.size).toBeGreaterThan(8_000)
       })
-    }, 120_000)
+    })
 
     test("the clock is set back an hour: nothing is fired twice, and nothing is left out", async () => {
       await onStage(harness, async (stage) => {
@@ -331,5 +331,5 @@ for (const [store, harnessOf] of Object.entries(stores))
         expect(await stage.engine.count({ status: ["completed"] })).toBe(730)
         expect((await stage.engine.cron("report"))!.skipped).toBe(0)
       })
-    }, 60_000)
+    })
   })

@@ -110,5 +110,5 @@ describe("a connection", () => {
     } finally {
       folder.remove()
     }
-  }, 60_000)
+  })
 })

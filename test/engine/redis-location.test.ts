@@ -118,7 +118,7 @@ describe("a client reaches", () => {
       RedisCluster.start(),
       RedisSentinels.start(),
     ])
-  }, 30_000)
+  }, 120_000)
   afterAll(() => Promise.all(servers.map((server) => server.stop())))
 
   const connect = (url: string, retryStrategy: RedisOptions["retryStrategy"], password?: string): Redis =>
@@ -192,5 +192,5 @@ describe("a client reaches", () => {
       expect(await client.set("{tq}:key", "2")).toBe("OK")
       expect(await (await servers[3].master()).cli("GET", "{tq}:key")).toBe("2")
     })
-  }, 60_000)
+  })
 })

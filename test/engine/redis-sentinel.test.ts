@@ -47,6 +47,6 @@ test("a worker goes on after a failover, and a push meets it there", async () =>
   const start = systemClock.mono()
   await waitFor(async () => (await box.tq(["push", "a", "--id=after", "--quiet"], { env })).code === 0)
   expect(await box.ok(["result", "after", "--wait"], { env })).toBe("ran")
-  expect(systemClock.mono() - start).toBeLessThan(10_000)
+  expect(systemClock.mono() - start).toBeLessThan(30_000)
   expect((await worker.signal("SIGTERM")).code).toBe(0)
-}, 60_000)
+})

@@ -136,25 +136,24 @@ describe("a SQLite store", () => {
 
   test("that somebody keeps busy is waited for, and then counts as unreachable", () =>
     withGround(async ({ path }) => {
-      const engine = new SqliteEngine({
-        path,
-        namespace: "tq",
-        clock: systemClock,
-        random: seeded(),
-        patience: 100,
-      })
+      const withPatience = (patience: number) =>
+        new SqliteEngine({ path, namespace: "tq", clock: systemClock, random: seeded(), patience })
+      const engine = withPatience(100)
+      const stoic = withPatience(60_000)
       await engine.open()
+      await stoic.open()
       const raw = new Database(path)
       raw.run("BEGIN IMMEDIATE")
       const refused = engine.configure("a", { paused: true })
       expect(await refused.catch((error: { code: string }) => error.code)).toBe("unreachable")
       expect(await engine.queues()).toEqual([])
-      const patient = engine.configure("b", { paused: true })
+      const patient = stoic.configure("b", { paused: true })
       await Bun.sleep(20)
       raw.run("ROLLBACK")
       await patient
       expect((await engine.queues()).map(({ queue }) => queue)).toEqual(["b"])
       raw.close()
+      await stoic.close()
       await engine.close()
     }))
 

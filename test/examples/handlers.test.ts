@@ -11,7 +11,7 @@ describe("process_task.py", () => {
     await box.worker([handlers])
     const { code, stdout, stderr } = await box.tq([
       ...["push", "process_task", '{"id":"42","seconds":0}', "--retries", "3", "--backoff", "5s"],
-      ...["--soft-timeout", "240s", "--timeout", "300s", "--wait", "--wait-timeout", "10s"],
+      ...["--soft-timeout", "240s", "--timeout", "300s", "--wait", "--wait-timeout", "60s"],
     ])
     expect([code, stdout]).toEqual([0, '{"id": "42", "status": "completed"}'])
     expect(stderr).toContain("attempt 1 for 42\n")
@@ -23,7 +23,7 @@ describe("process_task.py", () => {
       ...["push", "process_task", '{"id":"7","seconds":0,"fail":2}', "--backoff", "5s", "--quiet"],
     ])
     await box.worker([handlers])
-    expect(await box.ok(["result", id, "--wait", "--wait-timeout", "30s"])).toBe(
+    expect(await box.ok(["result", id, "--wait", "--wait-timeout", "100s"])).toBe(
       '{"id": "7", "status": "completed"}',
     )
     const { retryCount, failures, startedAt } = await box.task(id)
@@ -41,7 +41,7 @@ describe("process_task.py", () => {
 
   test.concurrent("shows how far it is while it runs", async () => {
     await using box = new Sandbox()
-    const id = await box.ok(["push", "process_task", '{"id":"1","seconds":3}', "--quiet"])
+    const id = await box.ok(["push", "process_task", '{"id":"1","seconds":20}', "--quiet"])
     await box.worker([handlers])
     await waitFor(async () => (await box.task(id)).progress >= 0.2)
     const { status, progress, progressMessage } = await box.task(id)

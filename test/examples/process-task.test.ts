@@ -8,7 +8,7 @@ const file = join(import.meta.dir, "..", "..", "examples", "process_task.ts")
 test.concurrent("returns its result to whoever waits, and logs", async () => {
   await using box = new Sandbox()
   await box.worker([file])
-  const ran = await box.tq(["push", "process_task", '{"id":"42"}', "--wait", "--wait-timeout", "10s"])
+  const ran = await box.tq(["push", "process_task", '{"id":"42"}', "--wait", "--wait-timeout", "60s"])
   expect([ran.code, ran.stdout]).toEqual([0, 'attempt 1 for 42\n{"id":"42","status":"completed"}\n'])
   const { id } = (await box.json(["list"]))[0]!
   expect(await box.ok(["result", id])).toBe('{"id":"42","status":"completed"}')
@@ -19,7 +19,7 @@ test.concurrent("fails twice, waits 5 s each time, and then succeeds", async () 
   await using box = new Sandbox()
   await box.worker([file])
   const id = await box.ok(["push", "process_task", '{"id":"7","fail":2}', "--quiet"])
-  expect(await box.ok(["result", id, "--wait", "--wait-timeout", "30s"])).toBe(
+  expect(await box.ok(["result", id, "--wait", "--wait-timeout", "100s"])).toBe(
     '{"id":"7","status":"completed"}',
   )
   const { retryCount, failures, startedAt } = await box.task(id)
@@ -47,14 +47,14 @@ test.concurrent("sees its soft limit and succeeds, is failed by its hard limit, 
 test.concurrent("shows how far it is, and streams to tq logs -f while it runs", async () => {
   await using box = new Sandbox()
   await box.worker([file])
-  const id = await box.ok(["push", "long_task", '{"steps":15}', "--quiet"])
+  const id = await box.ok(["push", "long_task", '{"steps":60}', "--quiet"])
   const logs = box.start(["logs", id, "-f"])
   await logs.says(/^3\n/m, "stdout")
   expect((await box.task(id)).status).toBe("running")
-  await waitFor(async () => (await box.task(id)).progress >= 0.3)
-  expect((await box.task(id)).progressMessage).toMatch(/^step \d+ of 15$/)
+  await waitFor(async () => (await box.task(id)).progress >= 0.1)
+  expect((await box.task(id)).progressMessage).toMatch(/^step \d+ of 60$/)
   const { code, stdout } = await logs.ended
-  expect([code, stdout]).toEqual([0, Array.from({ length: 15 }, (_, at) => `${at + 1}\n`).join("")])
-  expect(await box.ok(["result", id])).toBe('{"steps":15}')
+  expect([code, stdout]).toEqual([0, Array.from({ length: 60 }, (_, at) => `${at + 1}\n`).join("")])
+  expect(await box.ok(["result", id])).toBe('{"steps":60}')
   expect((await box.task(id)).progress).toBe(1)
 })

@@ -99,7 +99,7 @@ describe.each(stores)("%s", (store) => {
       }),
       { numRuns: 25 },
     )
-  }, 120_000)
+  })
 
   test("a cancelled run runs nothing more, whenever it is cancelled", async () => {
     await fc.assert(
@@ -117,7 +117,7 @@ describe.each(stores)("%s", (store) => {
       }),
       { numRuns: 15 },
     )
-  }, 120_000)
+  })
 
   test("a run that is cancelled as a task brings no further step to run", async () => {
     await using crew = await Crew.gather(store)
@@ -274,7 +274,7 @@ steps:
     await crew.work(() => ({ output: "2" }))
     expect(crew.ran.toSorted()).toEqual(["run/each/2400", "run/each/7"])
     expect(await crew.statuses(["run"])).toEqual(["completed"])
-  }, 30_000)
+  })
 
   test("map over nothing, and over what is no array", async () => {
     await using crew = await Crew.gather(store)
@@ -352,7 +352,7 @@ steps:
     await crew.work(() => ({ output: "1" }))
     expect(crew.ran).toHaveLength(1_200)
     expect(await crew.statuses(["run"])).toEqual(["completed"])
-  }, 60_000)
+  })
 
   test("a command that only the note of a step speaks of is never run: it was permitted to nobody", async () => {
     await using crew = await Crew.gather(store)

@@ -81,8 +81,8 @@ for (const { title, lookup, play } of places) {
         await box.worker([box.path("tasks.ts"), "-c", "4"])
         const said = await program(
           box,
-          `console.log(await (await double.push(21)).result({ timeout: "20s" }))
-           const failed = await (await fail.push()).result({ timeout: "20s" }).catch((error) => error)
+          `console.log(await (await double.push(21)).result({ timeout: "60s" }))
+           const failed = await (await fail.push()).result({ timeout: "60s" }).catch((error) => error)
            console.log(failed instanceof TaskFailed, failed.status, failed.reason, failed.message.endsWith("failed: no luck"))
            const late = await double.push(1, { in: "1h" })
            const error = await late.result({ timeout: 300 }).catch((error) => error)
@@ -100,7 +100,7 @@ for (const { title, lookup, play } of places) {
         box.write("tasks.ts", tasks)
         await box.worker([box.path("tasks.ts"), "-c", "8"])
         const waits = lookup
-          ? `const results = await Promise.all(handles.map((handle) => handle.result({ timeout: "30s" })))
+          ? `const results = await Promise.all(handles.map((handle) => handle.result({ timeout: "60s" })))
              console.log(results.reduce((sum, result) => sum + result, 0))`
           : `const error = await handles[0].result().catch((error) => error)
              console.log(error.code, error.message.includes("without a store"))`
@@ -133,7 +133,7 @@ for (const { title, lookup, play } of places) {
     test("the reference program: retries with their backoff, a soft limit, streams to whoever waits", () =>
       play(async (box) => {
         await box.worker([example, "-c", "4"])
-        const wait = ["--wait", "--wait-timeout", "20s", "--quiet"]
+        const wait = ["--wait", "--wait-timeout", "60s", "--quiet"]
         expect(
           await box.ok(["push", "process_task", '{"id":"7","fail":2}', "--backoff", "200ms", ...wait]),
         ).toBe('attempt 1 for 7\nattempt 2 for 7\nattempt 3 for 7\n{"id":"7","status":"completed"}')

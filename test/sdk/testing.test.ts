@@ -43,8 +43,8 @@ describe("what a handler throws is thrown:", () => {
   })
 
   test("as it is", async () => {
-    expect(testTask(throwing, "boom")).rejects.toThrow("boom")
-    expect(testTask(throwing, "never")).rejects.toBeInstanceOf(NoRetry)
+    await expect(testTask(throwing, "boom")).rejects.toThrow("boom")
+    await expect(testTask(throwing, "never")).rejects.toBeInstanceOf(NoRetry)
     const later = await testTask(throwing, "later").catch((error: unknown) => error)
     expect(later).toBeInstanceOf(RetryLater)
     expect((later as RetryLater).delay).toBe(30_000)
@@ -56,10 +56,10 @@ describe("what a handler throws is thrown:", () => {
         task({ name: `testing.wrong.${name}` }, async (_: null, ctx) => act(ctx)),
         null,
       )
-    expect(wrong("progress", (ctx) => ctx.progress(2))).rejects.toThrow("2 is not between 0 and 1")
-    expect(wrong("nan", (ctx) => ctx.progress(Number.NaN))).rejects.toThrow(RangeError)
-    expect(wrong("extend", (ctx) => ctx.extend("soon"))).rejects.toThrow("bad duration")
-    expect(wrong("run", (ctx) => ctx.run("other"))).rejects.toThrow("give testTask a run option")
+    await expect(wrong("progress", (ctx) => ctx.progress(2))).rejects.toThrow("2 is not between 0 and 1")
+    await expect(wrong("nan", (ctx) => ctx.progress(Number.NaN))).rejects.toThrow(RangeError)
+    await expect(wrong("extend", (ctx) => ctx.extend("soon"))).rejects.toThrow("bad duration")
+    await expect(wrong("run", (ctx) => ctx.run("other"))).rejects.toThrow("give testTask a run option")
   })
 })
 
@@ -119,5 +119,5 @@ test("an input or a result that JSON would change is not hidden from the test", 
   const { output } = await testTask(dated, { at: new Date(0) })
   expect(output as unknown).toEqual({ at: "1970-01-01T00:00:00.000Z" })
   const big = task({ name: "testing.big" }, () => 1n)
-  expect(testTask(big, null)).rejects.toThrow(/the result is not JSON: .*BigInt/)
+  await expect(testTask(big, null)).rejects.toThrow(/the result is not JSON: .*BigInt/)
 })

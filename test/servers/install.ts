@@ -45,14 +45,24 @@ export async function install(needs: readonly Need[]): Promise<void> {
   )
 }
 
+/** A mirror may be in the midst of an update, and another manager at work. */
+const patience = 3
+const pause = 10_000
+
 async function run(manager: Manager, argv: readonly string[]): Promise<void> {
   // Homebrew refuses root; the others want it.
   const asRoot = manager === "brew" || process.getuid?.() === 0 ? [] : ["sudo", "-n"]
   const command = [...asRoot, manager, ...argv]
-  const child = Bun.spawn(command, {
-    env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
-    stdio: ["ignore", "ignore", "pipe"],
-  })
-  const [code, said] = await Promise.all([child.exited, child.stderr.text()])
-  if (code !== 0) throw new Error(`${command.join(" ")} ended with ${code}: ${said.trim()}`)
+  for (let tries = 1; ; tries++) {
+    const child = Bun.spawn(command, {
+      env: { ...process.env, DEBIAN_FRONTEND: "noninteractive" },
+      stdio: ["ignore", "ignore", "pipe"],
+    })
+    const [code, said] = await Promise.all([child.exited, child.stderr.text()])
+    if (code === 0) return
+    const failure = `${command.join(" ")} ended with ${code}: ${said.trim().slice(-500)}`
+    if (tries === patience) throw new Error(failure)
+    console.log(`${failure}: once more`)
+    await Bun.sleep(pause)
+  }
 }

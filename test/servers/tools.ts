@@ -24,10 +24,12 @@ export const tools: readonly Need[] = [
   everywhere("zsh"),
   everywhere("fish"),
   everywhere("perl"),
+  everywhere("jq"),
   { program: "python3", packages: { "apt-get": "python3", dnf: "python3", apk: "python3", brew: "python" } },
   pythonModule("redis"),
   pythonModule("pika"),
   ofUtilLinux("script", "bsdutils"),
   ofUtilLinux("setpriv", "util-linux"),
   ofUtilLinux("prlimit", "util-linux"),
+  ofUtilLinux("unshare", "util-linux"),
 ]

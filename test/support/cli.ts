@@ -99,6 +99,8 @@ export class Sandbox implements AsyncDisposable {
     if (!existsSync(binary)) throw new Error(`${binary} is not built: bun run build`)
     this.folder = realpathSync(this.#temp.path)
     mkdirSync(this.path("bin"))
+    // Some tests become other users, whatever the umask is.
+    chmodSync(this.path("bin"), 0o755)
     symlinkSync(realpathSync(binary), this.path("bin", "tq"))
     this.env = {
       PATH: `${this.path("bin")}:${process.env.PATH}`,
@@ -211,7 +213,7 @@ export class Sandbox implements AsyncDisposable {
     // Workers first by asking, so that what they run ends with them.
     for (const live of this.#lives) live.kill("SIGTERM")
     for (const live of this.#lives) {
-      const timer = setTimeout(() => live.kill("SIGKILL"), 3_000)
+      const timer = setTimeout(() => live.kill("SIGKILL"), 10_000)
       await live.ended
       clearTimeout(timer)
     }
@@ -222,8 +224,8 @@ export class Sandbox implements AsyncDisposable {
 // biome-ignore lint/suspicious/noExplicitAny: what a program printed, to be compared by the test
 export type Json = Record<string, any>
 
-/** Resolves as soon as the condition holds; throws when it does not within the deadline. */
-export async function waitFor(condition: () => boolean | Promise<boolean>, deadline = 15_000): Promise<void> {
+/** Resolves as soon as the condition holds; throws when it does not within the deadline: by default one that no busy machine misses. */
+export async function waitFor(condition: () => boolean | Promise<boolean>, deadline = 60_000): Promise<void> {
   const end = performance.now() + deadline
   while (!(await condition())) {
     if (performance.now() > end) throw new Error(`not within ${deadline} ms: ${condition}`)

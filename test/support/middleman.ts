@@ -1,6 +1,5 @@
 /** A TCP proxy that stands between and loses what it is told to lose: replies, connections, everything. */
-import { connect, createServer, type Server, type Socket } from "node:net"
-import { freePort } from "./port.ts"
+import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 
 export class Middleman implements AsyncDisposable {
   readonly port: number
@@ -10,17 +9,16 @@ export class Middleman implements AsyncDisposable {
   isSilent = false
   #cutReplyTo: ((request: Buffer) => boolean) | undefined
 
-  private constructor(port: number, server: Server) {
-    this.port = port
+  private constructor(server: Server) {
+    this.port = (server.address() as AddressInfo).port
     this.#server = server
   }
 
   static async start(target: number): Promise<Middleman> {
-    const port = await freePort()
     const server = createServer()
-    const proxy = new Middleman(port, server)
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
+    const proxy = new Middleman(server)
     server.on("connection", (near) => proxy.#carry(near, target))
-    await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve))
     return proxy
   }
 

@@ -117,7 +117,8 @@ export class RabbitServer implements AsyncDisposable {
       async (log) =>
         reject(new Error(`rabbitmq-server ended: ${log.slice(-1_000)}${(await errors).slice(-1_000)}`)),
     )
-    await promise
+    const timer = setTimeout(() => child.kill("SIGKILL"), 120_000)
+    await promise.finally(() => clearTimeout(timer))
   }
 
   /** kill -9. */
@@ -192,8 +193,12 @@ export class RabbitServer implements AsyncDisposable {
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child
     this.#child = undefined
-    child?.kill(signal)
-    await child?.exited
+    if (!child) return
+    child.kill(signal)
+    // Not for ever: a server that hangs as it ends would hang the tests.
+    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000)
+    await child.exited
+    clearTimeout(timer)
   }
 }
 

@@ -8,7 +8,7 @@ describe("a test server of Redis", () => {
     await server.cli("SET", "a", "1")
     const { pid, port } = server
     await server.kill()
-    expect(server.cli("PING")).rejects.toThrow("Could not connect")
+    await expect(server.cli("PING")).rejects.toThrow("Could not connect")
     await server.restart()
     expect(server.port).toBe(port)
     expect(server.pid).not.toBe(pid)

@@ -47,7 +47,7 @@ export class RedisServer implements AsyncDisposable {
     const server = new RedisServer(options)
     // Somebody else may take the port between our asking and the server's binding it.
     for (let tries = 1; ; tries++) {
-      server.#port = await freeBusPort()
+      server.#port = await freePort()
       server.#writeConfig()
       try {
         await server.restart()
@@ -97,7 +97,8 @@ export class RedisServer implements AsyncDisposable {
     void follow(child.stdout, (log) => ready.test(log) && resolve()).then((log) =>
       reject(new Error(`redis-server ended: ${log.slice(-1_000)}`)),
     )
-    await promise
+    const timer = setTimeout(() => child.kill("SIGKILL"), 120_000)
+    await promise.finally(() => clearTimeout(timer))
   }
 
   /** kill -9. */
@@ -183,8 +184,12 @@ export class RedisServer implements AsyncDisposable {
   async #end(signal: NodeJS.Signals): Promise<void> {
     const child = this.#child
     this.#child = undefined
-    child?.kill(signal)
-    await child?.exited
+    if (!child) return
+    child.kill(signal)
+    // Not for ever: a server that hangs as it ends would hang the tests.
+    const timer = setTimeout(() => child.kill("SIGKILL"), 60_000)
+    await child.exited
+    clearTimeout(timer)
   }
 }
 
@@ -195,14 +200,6 @@ export async function sharedRedis(): Promise<string> {
   if (process.env.TQ_TEST_REDIS_URL) return process.env.TQ_TEST_REDIS_URL
   shared ??= RedisServer.start()
   return (await shared).url
-}
-
-/** The nodes of a cluster listen on a second port as well, 10,000 above the first. */
-async function freeBusPort(): Promise<number> {
-  for (;;) {
-    const port = await freePort()
-    if (port < 55_000) return port
-  }
 }
 
 /** Reads a log to its end. @returns all of it */

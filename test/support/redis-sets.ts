@@ -12,7 +12,8 @@ export class RedisCluster implements AsyncDisposable {
 
   /** @param more lines of redis.conf */
   static async start(more: readonly string[] = []): Promise<RedisCluster> {
-    const config = ["cluster-enabled yes", "cluster-node-timeout 2000", ...more]
+    // A busy machine is no partition: nobody is to be taken for dead.
+    const config = ["cluster-enabled yes", "cluster-node-timeout 60000", ...more]
     const nodes = await Promise.all([1, 2, 3].map(() => RedisServer.start({ config })))
     const cluster = new RedisCluster(nodes)
     const addresses = nodes.map(({ port }) => `127.0.0.1:${port}`)
@@ -41,6 +42,9 @@ export class RedisCluster implements AsyncDisposable {
   }
 }
 
+/** So long, in milliseconds, sentinels bear silence: a busy machine is no failure, until one is played. */
+const patience = 60_000
+
 /** A master and a replica under three sentinels, two of whom must agree that the master is gone. */
 export class RedisSentinels implements AsyncDisposable {
   readonly name = "orders"
@@ -58,7 +62,7 @@ export class RedisSentinels implements AsyncDisposable {
     await waitFor(async () => (await replica.cli("INFO", "replication")).includes("master_link_status:up"))
     const config = [
       `sentinel monitor orders 127.0.0.1 ${master.port} 2`,
-      "sentinel down-after-milliseconds orders 500",
+      `sentinel down-after-milliseconds orders ${patience}`,
       "sentinel failover-timeout orders 2000",
     ]
     const sentinels = await Promise.all([1, 2, 3].map(() => RedisServer.start({ config })))
@@ -91,10 +95,17 @@ export class RedisSentinels implements AsyncDisposable {
   async failover(): Promise<RedisServer> {
     const old = await this.master()
     await old.kill()
-    await waitFor(async () => (await this.master()) !== old, 30_000)
+    await this.#bear(500)
+    await waitFor(async () => (await this.master()) !== old)
     const next = await this.master()
-    await waitFor(async () => (await next.cli("ROLE")).startsWith("master"), 30_000)
+    await waitFor(async () => (await next.cli("ROLE")).startsWith("master"))
+    await this.#bear(patience)
     return old
+  }
+
+  async #bear(silence: number): Promise<void> {
+    const set = ["SENTINEL", "SET", this.name, "down-after-milliseconds", String(silence)]
+    await Promise.all(this.sentinels.map((sentinel) => sentinel.cli(...set)))
   }
 
   async stop(): Promise<void> {

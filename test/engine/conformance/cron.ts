@@ -252,7 +252,7 @@ export function cronRules(suite: Suite): void {
       const fired = performance.now()
       await (await stage.another()).fire(entry.name, firing(stage, entry))
       expect(await waiting).toBe("work")
-      expect(performance.now() - fired).toBeLessThan(900)
+      expect(performance.now() - fired).toBeLessThan(7_500)
     })
   })
 }

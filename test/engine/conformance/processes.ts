@@ -79,7 +79,7 @@ export function processRules(suite: Suite): void {
           delays.push(performance.now() - pushed)
           await peer.work(info.ref, demand(10))
         }
-        expect(delays.toSorted((a, b) => a - b)[4]).toBeLessThan(100)
+        expect(delays.toSorted((a, b) => a - b)[4]).toBeLessThan(500)
       })
     })
 

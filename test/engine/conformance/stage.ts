@@ -46,6 +46,8 @@ export class Stage {
   readonly ground: Ground
   readonly soon: Millis
   readonly keepsPlaces: boolean
+  /** How long the rule has let time go by. */
+  passed: Millis = 0
   readonly #engines: Engine[]
   #actors: Actor[] = []
   #tasks = 0
@@ -90,6 +92,7 @@ export class Stage {
   }
 
   pass(span: Millis): Promise<void> {
+    this.passed += span
     return this.ground.pass(span)
   }
 

