@@ -70,11 +70,7 @@ describe("RabbitMQ: tasks", () => {
     const pushed = Date.now()
     await waitFor(() => Date.now() > pushed + 300)
     const worker = await box.worker([box.handler("say", "cat >> said")])
-    const lines = [
-      { payload: 3, in: "3s" },
-      { payload: 2, in: "1500ms" },
-      { payload: 1 },
-    ]
+    const lines = [{ payload: 3, in: "3s" }, { payload: 2, in: "1500ms" }, { payload: 1 }]
     // At once: how long each push takes is not to matter.
     const stdin = lines.map((line) => JSON.stringify({ name: "say", ...line })).join("\n")
     await box.ok(["push", "--batch", "--quiet"], { stdin })
