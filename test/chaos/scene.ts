@@ -97,8 +97,13 @@ export class Scene implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    for (const { pid } of this.#processes) killGroup(pid)
+    for (const child of this.#processes) {
+      // The number of one that has ended may be somebody else's by now.
+      if (child.exitCode === null && child.signalCode === null) killGroup(child.pid)
+    }
     await Promise.all(this.#processes.map(({ exited }) => exited))
+    // Other parts of their pipelines, and what ran.
+    for (const { group } of this.processes()) killGroup(group)
     for (const farewell of this.#farewells.reverse()) await farewell()
     this.#remove()
   }
