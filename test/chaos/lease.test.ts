@@ -181,7 +181,7 @@ test.concurrent("a clock that jumps an hour, either way, expires nobody, and lim
     join(root, "src/main.ts"),
   ]
   shiftBy(0)
-  const jumper = scene.newborn(shifted, ["-q", "jumping"], { CLOCK_SHIFT: shift })
+  const jumper = scene.newborn(shifted, ["-q", "jumping", "-c", "2"], { CLOCK_SHIFT: shift })
   await jumper.ready
   const steady = await scene.worker(["-q", "steady"])
   const long = await scene.pushShell(hold, "-q", "jumping")

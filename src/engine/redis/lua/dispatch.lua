@@ -19,7 +19,7 @@ local function send(id, queue)
 end
 
 -- As a claim does, but nothing is leased.
-lease_plain = function(id, fixed, _, queue)
+lease_plain = function(id, fixed, _, _, queue)
   local claims = demand.claims
   local n = #claims
   claims[n + 1], claims[n + 2], claims[n + 3] = id, fixed, 0
