@@ -32,6 +32,8 @@ interface ChildRow extends LifeRow {
   readonly reason: string | null
   readonly unique_key: string | null
   readonly run_at: number | null
+  /** It has begun before, and waits for what it has brought into being. */
+  readonly started_at: number | null
   readonly any_end: number
   readonly satisfied: number
 }
@@ -68,7 +70,7 @@ function drainPortion(
 ): number {
   const children = store
     .sql<ChildRow>(
-      `SELECT ${lifeColumns}, id, status, reason, unique_key, run_at, any_end, satisfied
+      `SELECT ${lifeColumns}, id, status, reason, unique_key, run_at, started_at, any_end, satisfied
        FROM dependency JOIN whole ON seq = child WHERE parent = ? AND child > ? ORDER BY child LIMIT ?`,
     )
     .all(parent, after_child, limit)
@@ -110,7 +112,8 @@ function satisfy(store: Store, parent: number, child: ChildRow, now: Millis): vo
     )
     .get(child.seq)
   if (told?.blockers !== 0) return
-  if (child.run_at !== null && child.run_at > now) becomeScheduled(store, child, "blocked", child.run_at)
+  if (child.started_at !== null) becomePending(store, child, "blocked", true)
+  else if (child.run_at !== null && child.run_at > now) becomeScheduled(store, child, "blocked", child.run_at)
   else becomePending(store, child, "blocked")
 }
 

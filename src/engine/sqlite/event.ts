@@ -35,8 +35,8 @@ export function wakeOnTimeout(store: Store, row: LifeRow): void {
 }
 
 function wake(store: Store, row: LifeRow): void {
-  becomePending(store, row, "waiting")
-  setExtra(store, row, { wait_event: null, wait_key: null, wait_memo: null })
+  becomePending(store, row, "waiting", true)
+  setExtra(store, row, { wait_event: null, wait_key: null, wait_memo: null, run_at: null })
 }
 
 /** The first event since `since` that the task has not consumed yet: a wait may come after what it waits for. */

@@ -28,14 +28,16 @@ export function recount(store: Store, row: LifeRow, from: Status, to: Status): v
 /**
  * Makes a task pending. Of those with one serial key the first becomes the front and keeps that place until it ends, retries
  * and waits included; the others are parked, out of the index that claims read.
+ * @param hasBegun it only goes on: that it was to start in time counts no more
  */
-export function becomePending(store: Store, row: LifeRow, from: Status): void {
+export function becomePending(store: Store, row: LifeRow, from: Status, hasBegun = false): void {
   const extra = extraOf(store, row)
   const parked = extra?.serial_key != null && !isFront(store, extra.serial_key, row.seq) ? 1 : 0
   store
     .sql("UPDATE task SET status = 'pending', parked = ?, worker = NULL, started = 0 WHERE seq = ?")
     .run(parked, row.seq)
-  if (extra) setExtra(store, row, { due_at: null, late_at: extra.expires_at, is_parked: parked })
+  const late = hasBegun ? null : extra?.expires_at
+  if (extra) setExtra(store, row, { due_at: null, late_at: late ?? null, is_parked: parked })
   recount(store, row, from, "pending")
   if (!parked) store.ringAfterwards()
 }

@@ -193,7 +193,7 @@ function waitFor(
   const arrived = arrivedEvent(store, row.seq, event, key, row.created_at)
   if (arrived) {
     storeMemo(store, row.seq, memo, `{"event":${arrived.payload}}`, arrived.seq)
-    becomePending(store, row, "running")
+    becomePending(store, row, "running", true)
     return
   }
   const at = until ? instantOf(until, now) : null
@@ -224,7 +224,7 @@ function blockBehind(store: Store, row: LeasedRow, after: readonly TaskId[]): vo
     adopt(store, { seq: parent.seq, anyEnd: true, satisfied: !isOpen }, row.seq)
   }
   if (blockers === 0) {
-    becomePending(store, whole, "running")
+    becomePending(store, whole, "running", true)
     return
   }
   setExtra(store, whole, { blockers, late_at: null })

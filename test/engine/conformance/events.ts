@@ -1,6 +1,6 @@
 import { describe, expect } from "bun:test"
 import { type Actor, idsOf } from "../../support/actor.ts"
-import { completed, retried, waiting } from "../../support/outcomes.ts"
+import { blocked, completed, retried, waiting } from "../../support/outcomes.ts"
 import type { Stage } from "./stage.ts"
 import type { Suite } from "./suite.ts"
 
@@ -106,6 +106,50 @@ export function eventRules(suite: Suite): void {
       await worker.settle(completed(claim))
       expect(await memo(stage, ids[0]!)).toBe('{"event":1}')
     })
+
+    rule(
+      "that come in time: what the task waits for after that knows nothing of the timeout",
+      async (stage) => {
+        const { ids, worker } = await waiters(stage, { until: { in: 60_000 } })
+        await stage.engine.send({ name: "dawn", payload: "1" })
+        const claim = await worker.take()
+        const [child] = await stage.push({})
+        await worker.settle(blocked(claim, child))
+        await worker.settle(completed(await worker.take()))
+        await worker.tidy()
+        expect(await stage.status(ids[0]!)).toBe("pending")
+      },
+      "flows",
+    )
+
+    rule(
+      "come to a task that has started, whenever it was to start",
+      async (stage) => {
+        const { soon } = stage
+        const [late, slow, parent] = await stage.push(
+          { expiresAt: { in: soon } },
+          { expiresAt: { in: soon } },
+          { expiresAt: { in: soon } },
+        )
+        const worker = await stage.worker()
+        const [first, second, third] = await worker.claims()
+        const [child] = await stage.push({})
+        await worker.settle(
+          waiting(first!, "dawn"),
+          waiting(second!, "dusk", { until: { in: 2 * soon } }),
+          blocked(third!, child),
+        )
+        const own = await worker.take()
+        await stage.pass(3 * soon)
+        await worker.tidy()
+        await stage.engine.send({ name: "dawn", payload: "1" })
+        await worker.settle(completed(own))
+        await worker.tidy()
+        expect(await stage.statuses([late, slow, parent])).toEqual(["pending", "pending", "pending"])
+        expect(idsOf(await worker.claims())).toEqual([late, slow, parent])
+      },
+      "flows",
+    )
 
     rule("claims say when the next wait times out", async (stage) => {
       const { worker } = await waiters(stage, { until: { in: 5 * stage.soon } })

@@ -49,8 +49,8 @@ local function leave_serial(key, t)
 end
 
 -- Makes a task pending. Of those with one serial key the first becomes the front and keeps that place until it ends, retries
--- and waits included; the others are parked.
-local function become_pending(t)
+-- and waits included; the others are parked. One that has begun only goes on: that it was to start in time counts no more.
+local function become_pending(t, has_begun)
   local x = extra(t)
   release(t)
   if x then
@@ -58,7 +58,7 @@ local function become_pending(t)
       call('ZREM', P .. 'due', t.id)
       set(t, 'due', nil)
     end
-    if x.exp then call('ZADD', P .. 'late', x.exp, t.id) end
+    if x.exp and not has_begun then call('ZADD', P .. 'late', x.exp, t.id) end
     if x.sk and not is_front(x.sk, t) then
       t.parked = true
       call('ZADD', P .. 'parked:' .. x.sk, t.seq, t.id)
@@ -200,8 +200,8 @@ local function satisfy(t, parent, edge)
   if t.status ~= 'b' or blockers <= 0 then return end
   set(t, 'bl', blockers - 1)
   if blockers > 1 then return end
-  local run = x_number(t, 'run')
-  if run and run > now then become_scheduled(t, run) else become_pending(t) end
+  local run = not t.startedAt and x_number(t, 'run')
+  if run and run > now then become_scheduled(t, run) else become_pending(t, t.startedAt ~= nil) end
 end
 
 local function tell(t, parent, edge, news)
@@ -262,7 +262,8 @@ local function wake(t, memo_value)
   set(t, 'we', nil)
   set(t, 'wk', nil)
   set(t, 'wm', nil)
-  become_pending(t)
+  set(t, 'run', nil)
+  become_pending(t, true)
 end
 
 local function by_seq(a, b)

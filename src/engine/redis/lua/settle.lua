@@ -54,7 +54,7 @@ local function wait_for(t, event, key, until_, memo)
   if number then
     call('SADD', P .. 'eaten:' .. t.id, number)
     store_memo(t, memo, '{"event":' .. call('HGET', P .. 'payload', number) .. '}')
-    become_pending(t)
+    become_pending(t, true)
     return
   end
   set(t, 'we', event)
@@ -81,7 +81,7 @@ local function block_behind(t, ids)
     end
   end
   if blockers == 0 then
-    become_pending(t)
+    become_pending(t, true)
     return
   end
   set(t, 'bl', blockers)
