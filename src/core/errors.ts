@@ -51,6 +51,10 @@ export class TqError extends Error {
   }
 }
 
+/** Troubles with a store that end by themselves. */
+export const isPassing = (error: unknown): error is TqError =>
+  error instanceof TqError && (error.code === "unreachable" || error.code === "io" || error.code === "later")
+
 export const exitCodeOf = (error: unknown): number =>
   error instanceof TqError ? error.exitCode : exitCodes.internal
 

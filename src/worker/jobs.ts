@@ -1,7 +1,7 @@
 /** What the runners of this worker have, or are to have: from the claim of a task with a handler to the end of its run. */
 import type { Claim, Lease } from "../core/claim.ts"
 import type { Clock, Millis } from "../core/clock.ts"
-import { messageOf } from "../core/errors.ts"
+import { isPassing, messageOf } from "../core/errors.ts"
 import type { TaskId } from "../core/id.ts"
 import type { JsonText } from "../core/json.ts"
 import type { Progress } from "../core/state.ts"
@@ -41,6 +41,9 @@ export interface JobsOptions {
   /** None is left. */
   readonly emptied: () => void
 }
+
+/** Between two tries to have a memo kept. */
+const memoAgain: Millis = 500
 
 /** A run that has lasted longer than this in its slot is none of the fast ones. */
 const lasting: Millis = 20
@@ -209,14 +212,25 @@ export class Jobs implements JobListener {
 
   /** The runner waits for the answer: what it has not heard to be stored may be lost with it. */
   memo(job: Job, key: string, value: JsonText): void {
+    const { run } = job
+    void this.#keep(job, key, value).then((isKept) => job.answerMemo(run, key, isKept))
+  }
+
+  /** Tries for as long as the run waits for it: that the store does not answer for a while is not the task's fault. */
+  async #keep(job: Job, key: string, value: JsonText): Promise<boolean> {
+    const { link, talk } = this.#options
     const { run, claim } = job
-    const { engine } = this.#options.link
-    engine.report(claim.lease, [{ kind: "memo", key, value }]).then(
-      (answer) => job.answerMemo(run, key, answer === "ok"),
-      (error) => {
-        this.#options.talk.remark(`${claim.lease.id}: a step could not be kept: ${messageOf(error)}`)
-        job.answerMemo(run, key, false)
-      },
-    )
+    for (;;) {
+      try {
+        return (await link.engine.report(claim.lease, [{ kind: "memo", key, value }])) === "ok"
+      } catch (error) {
+        if (!isPassing(error)) {
+          talk.remark(`${claim.lease.id}: a step could not be kept: ${messageOf(error)}`)
+          return false
+        }
+      }
+      await Bun.sleep(memoAgain)
+      if (job.run !== run || !this.#jobs.has(job)) return false
+    }
   }
 }

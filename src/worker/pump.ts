@@ -12,7 +12,7 @@
  */
 import type { Claim, Lease } from "../core/claim.ts"
 import type { Clock, Millis, Random } from "../core/clock.ts"
-import { messageOf, TqError } from "../core/errors.ts"
+import { isPassing, messageOf, TqError } from "../core/errors.ts"
 import type { Demand, Settled, Settlement, Wake } from "../engine/engine.ts"
 import { failpoint } from "../failpoint.ts"
 import type { Link } from "./link.ts"
@@ -216,7 +216,7 @@ export class Pump {
     return { ...(await engine.claim(ref, demand)), lost: [] }
   }
 
-  /** Waits for troubles to pass; others end the worker. */
+  /** Waits for troubles to pass: the results are kept until the store takes them. Others end the worker. */
   async #endure(error: unknown): Promise<void> {
     this.#troubledSince ??= this.#options.clock.mono()
     const isTooLate = this.#isClosed && this.#options.clock.mono() - this.#troubledSince > partingPatience
@@ -330,7 +330,3 @@ export class Pump {
     }
   }
 }
-
-/** Troubles that end by themselves; the results are kept until the store takes them. */
-const isPassing = (error: unknown): error is TqError =>
-  error instanceof TqError && (error.code === "unreachable" || error.code === "io" || error.code === "later")

@@ -4,6 +4,8 @@
  *
  * They are a level more urgent than their parent: what is begun is finished before more is begun.
  */
+import { type Millis, systemClock } from "../../core/clock.ts"
+import { TqError } from "../../core/errors.ts"
 import { connect, type Handle, type PushOptions } from "../../sdk/client.ts"
 import type { TaskOptions } from "../../sdk/task.ts"
 
@@ -27,6 +29,10 @@ export interface ParentRun {
   park(parked: boolean): void
 }
 
+/** A store that does not answer for so long is no fault of the parent's. */
+const patience: Millis = 300_000
+const tryEvery: Millis = 500
+
 /** Of an id, as `checkId` has it. */
 const longestId = 200
 
@@ -42,10 +48,11 @@ export class Children {
   /** Pushes them all, then waits for all. Rejects with the first that does not complete, and when the parent is to end. */
   async run(children: readonly Child[]): Promise<unknown[]> {
     const placed = children.map((child) => ({ ...child, id: this.#nextId(nameOf(child)) }))
-    const handles = await Promise.all(placed.map((child) => this.#push(child)))
+    const handles = await Promise.all(placed.map((child) => this.#patiently(() => this.#push(child))))
     this.#wait(1)
     try {
-      return await Promise.race([Promise.all(handles.map((handle) => handle.result())), this.#aborted()])
+      const results = handles.map((handle) => this.#patiently(() => handle.result()))
+      return await Promise.race([Promise.all(results), this.#aborted()])
     } finally {
       this.#wait(-1)
     }
@@ -72,6 +79,21 @@ export class Children {
       ...options,
       id,
     })
+  }
+
+  /** What is asked here of the store may be asked again: a child is known by its id. */
+  async #patiently<T>(ask: () => Promise<T>): Promise<T> {
+    const { mono } = systemClock
+    for (const start = mono(); ; ) {
+      try {
+        return await ask()
+      } catch (error) {
+        const isSilence =
+          error instanceof TqError && (error.code === "unreachable" || error.code === "detached")
+        if (!isSilence || mono() - start > patience || this.#parent.signal.aborted) throw error
+      }
+      await Bun.sleep(tryEvery)
+    }
   }
 
   #wait(by: 1 | -1): void {
