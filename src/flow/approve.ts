@@ -7,7 +7,7 @@ import { stepTaskId, type Work } from "../core/flow.ts"
 import type { TaskId } from "../core/id.ts"
 import { isObject, parseJson } from "../core/json.ts"
 import type { Outcome } from "../core/transition.ts"
-import type { Engine } from "../engine/engine.ts"
+import type { Engine, StoredTask } from "../engine/engine.ts"
 import { userName } from "../users.ts"
 import { type Conducting, failure } from "./conducting.ts"
 
@@ -30,15 +30,14 @@ export async function conductApproval(
 ): Promise<Outcome> {
   const { lease } = claim
   const [own] = await by.look([lease.id])
-  // A step that is run again after a denial asks again.
-  const denials = own?.state.failures.filter(({ kind }) => kind === "error").length ?? 0
+  const denials = own ? denialsOf(own) : 0
   const memo = `decision ${denials}`
   const answer = (await by.memos(lease.id)).get(memo)
   if (answer === undefined) {
     return {
       lease,
       to: "waiting",
-      event: decisionPrefix + lease.id,
+      event: eventOf(lease.id, denials),
       memo,
       ...(timeout !== undefined && { until: { in: timeout } }),
     }
@@ -54,8 +53,20 @@ export async function conductApproval(
   return failure(claim, by, message)
 }
 
+/** A step that is run again after a denial asks again, and is not answered by what came too late the first time. */
+const denialsOf = ({ state }: StoredTask): number =>
+  state.failures.filter(({ kind }) => kind === "error").length
+
+const eventOf = (step: TaskId, denials: number): string =>
+  decisionPrefix + step + (denials === 0 ? "" : `#${denials}`)
+
 /** Tells a waiting step. Throws `missing` when there is no such step, `data` when it waits for no decision. */
-export async function decide(engine: Engine, run: TaskId, step: string, decision: Decision): Promise<void> {
+export async function decide(
+  engine: Pick<Engine, "get" | "send">,
+  run: TaskId,
+  step: string,
+  decision: Decision,
+): Promise<void> {
   const id = stepTaskId(run, step)
   const [stored, top] = await engine.get([id, run])
   if (!top)
@@ -65,7 +76,8 @@ export async function decide(engine: Engine, run: TaskId, step: string, decision
   if (status !== "waiting") {
     throw new TqError("data", `step ${step} of run ${run} waits for no decision: it is ${status}`)
   }
-  const woken = await engine.send({ name: decisionPrefix + id, payload: JSON.stringify(decision) })
+  const name = eventOf(id, denialsOf(stored))
+  const woken = await engine.send({ name, payload: JSON.stringify(decision) })
   if (woken === 0) throw new TqError("data", `step ${step} of run ${run} waits for no decision any more`)
 }
 

@@ -10,6 +10,12 @@ import type { Conducting } from "./conducting.ts"
 /** So many tasks are spawned in one settle. */
 const birthBatch = 1_000
 
+/** Whether those of a list that are not there have yet to be brought into being: by a run that was ended before it came to it. */
+export function areUnborn(seen: readonly (StoredTask | undefined)[]): boolean {
+  const first = seen.indexOf(undefined)
+  return first % birthBatch === 0 && seen.slice(first).every((stored) => !stored)
+}
+
 /**
  * Spawns the next tasks of a list that do not exist yet, and waits for all of them with the last. They come in order, a batch at a
  * time, so that the first of each batch says whether the batch is there.

@@ -3,6 +3,7 @@ import { TqError } from "../core/errors.ts"
 import type { TaskId } from "../core/id.ts"
 import { isEnd, type Status } from "../core/state.ts"
 import type { Change, Engine, StoredTask } from "../engine/engine.ts"
+import { areUnborn } from "./birth.ts"
 import { itemsOf, type SeenRun } from "./look.ts"
 
 const portion = 500
@@ -31,14 +32,16 @@ export async function resumeRun(engine: Engine, run: SeenRun): Promise<number> {
   // Steps that were retried one by one may all have completed: then the run itself has yet to hear of it.
   if (row.state.status === "completed")
     throw new TqError("data", `run ${task.id} has completed: there is nothing to resume`)
-  if (isEnd(row.state.status) && steps.some(({ stored }) => !stored)) {
-    throw new TqError("missing", `run ${task.id}: some of its steps have been pruned: run it anew`)
+  const seen = steps.map(({ stored }) => stored)
+  if (isEnd(row.state.status) && seen.includes(undefined) && !areUnborn(seen)) {
+    throw new TqError("missing", `run ${task.id}: some of its steps were deleted: run it anew`)
   }
   const items = (await Promise.all(steps.map((step) => itemsOf(engine, step)))).flat()
   const ordinary = steps.filter(({ step }) => step.role !== "failure").map(({ stored }) => stored)
   const resumed = await reviseAll(engine, [...items, ...ordinary], wentWrong, { kind: "retry" })
   const failure = steps.filter(({ step }) => step.role === "failure").map(({ stored }) => stored)
-  await reviseAll(engine, [...failure, row], (state) => isEnd(state), { kind: "retry" })
+  // The run may have ended since it was looked at, because of what has just been resumed.
+  await reviseAll(engine, [...failure, row], resumed > 0 ? () => true : isEnd, { kind: "retry" })
   return resumed
 }
 
