@@ -2,7 +2,7 @@
  * The key file: one key a line, `#` comments. The first one signs; any of them verifies. So a key is changed without a
  * gap: add the new one below on every worker, move it to the top wherever tasks are pushed, then remove the old one.
  */
-import { closeSync, fstatSync, openSync, readFileSync, statSync } from "node:fs"
+import { closeSync, constants, fstatSync, openSync, readFileSync } from "node:fs"
 import { messageOf, TqError } from "./core/errors.ts"
 import { type Key, keyOf, signCronTask, signTask } from "./core/signature.ts"
 import type { Task } from "./core/task.ts"
@@ -50,11 +50,11 @@ export function cronSignerFrom(path: string, namespace: string): (task: Task, cr
 
 function readSecret(path: string): string {
   try {
-    if (!statSync(path).isFile()) throw new TqError("config", `the key file ${path} is no file`)
-    const file = openSync(path, "r")
+    // Looked at is what was opened, whatever the name stands for by now; a pipe without a writer would hold the opening up.
+    const file = openSync(path, constants.O_RDONLY | (constants.O_NONBLOCK ?? 0))
     try {
-      // Of the file that was opened, whatever the name stands for by now.
       const stats = fstatSync(file)
+      if (!stats.isFile()) throw new TqError("config", `the key file ${path} is no file`)
       if (!isOwn(stats)) throw new TqError("config", `the key file ${path} belongs to another user`)
       if ((stats.mode & 0o007) !== 0 || isWritableByOthers(stats)) {
         throw new TqError("config", `others may read or write the key file ${path}: chmod 600 ${path}`)

@@ -191,6 +191,7 @@ test("a private store needs no signature, but a wrong one is not run", async () 
 test("a key file that is missing, empty, short, or not ours alone stops the push", async () => {
   await using box = new Sandbox()
   const push = (path: string) => box.tq(["push", "--key-file", path, "--id", "x", "--", "true"])
+  await box.run(["mkfifo", "-m", "600", box.path("pipe")])
   const cases: [string, number, RegExp][] = [
     [box.path("missing"), 66, /cannot read the key file \S+missing: no such file/],
     [box.write("empty", "# nothing\n\n"), 78, /holds no key: write one with openssl rand -hex 32/],
@@ -200,6 +201,8 @@ test("a key file that is missing, empty, short, or not ours alone stops the push
     [box.write("writable", secret, 0o602), 78, /others may read or write/],
     [box.path("home"), 78, /is no file/],
     ["/dev/zero", 78, /is no file/],
+    // Nobody ever writes to it: it must not be waited for.
+    [box.path("pipe"), 78, /is no file/],
     [box.write("huge", secret.repeat(10_000)), 78, /too long/],
   ]
   for (const [path, code, words] of cases) {

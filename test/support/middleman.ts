@@ -1,4 +1,4 @@
-/** A TCP proxy that stands between and loses what it is told to lose: replies, connections, everything. */
+/** A TCP proxy that stands between and loses what it is told to lose: replies, connections, everything; or holds replies back. */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from "node:net"
 
 export class Middleman implements AsyncDisposable {
@@ -8,6 +8,8 @@ export class Middleman implements AsyncDisposable {
   /** Packets vanish both ways, and no connection is closed. */
   isSilent = false
   #cutReplyTo: ((request: Buffer) => boolean) | undefined
+  #heldFrom: ((request: Buffer) => boolean) | undefined
+  #held: (() => void)[] | undefined
 
   private constructor(server: Server) {
     this.port = (server.address() as AddressInfo).port
@@ -34,6 +36,24 @@ export class Middleman implements AsyncDisposable {
     })
   }
 
+  /** From the next request like this on replies stay here until `release`. Resolves when it has come. */
+  holdRepliesFrom(isMeant: (request: Buffer) => boolean): Promise<void> {
+    return new Promise((resolve) => {
+      this.#heldFrom = (request) => {
+        if (!isMeant(request)) return false
+        this.#heldFrom = undefined
+        resolve()
+        return true
+      }
+    })
+  }
+
+  release(): void {
+    const held = this.#held?.splice(0) ?? []
+    this.#held = undefined
+    for (const deliver of held) deliver()
+  }
+
   /** Closes every connection. */
   cut(): void {
     for (const [near, far] of this.#pairs) {
@@ -55,11 +75,13 @@ export class Middleman implements AsyncDisposable {
     near.on("data", (request: Buffer) => {
       if (this.isSilent) return
       isDoomed ||= this.#cutReplyTo?.(request) ?? false
+      if (this.#heldFrom?.(request)) this.#held = []
       far.write(request)
     })
     far.on("data", (reply: Buffer) => {
       if (this.isSilent) return
       if (isDoomed) near.destroy()
+      else if (this.#held) this.#held.push(() => near.write(reply))
       else near.write(reply)
     })
     for (const socket of pair) {

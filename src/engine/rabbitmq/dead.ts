@@ -1,6 +1,7 @@
 /**
  * The dead-letter queues. A broker cannot look into a queue: whoever wants to see what is in one takes all of it without acknowledging,
- * and lets go; it is back in its place then. What is retried or deleted is acknowledged.
+ * and lets go; it is back in its place then. What is retried or deleted is acknowledged. Millions may lie there: only what is asked
+ * for is kept in memory.
  */
 import type { Channel, GetMessage } from "amqplib"
 import type { Clock, Millis } from "../../core/clock.ts"
@@ -8,11 +9,11 @@ import type { Filter } from "../../core/filter.ts"
 import type { TaskId } from "../../core/id.ts"
 import { globMatches } from "../../core/name.ts"
 import type { Change, Page, Revision, StoredTask, Target } from "../engine.ts"
-import { closeChannel, within } from "./deadline.ts"
+import { onChannel } from "./channel.ts"
 import type { Dispatch } from "./dispatch.ts"
 import { type Carried, decode, freshState, type Parcel, taskStateOf } from "./message.ts"
 import type { Names } from "./names.ts"
-import { brokenOff, type Queues } from "./queues.ts"
+import type { Queues } from "./queues.ts"
 import type { Wire } from "./wire.ts"
 
 export interface DeadOptions {
@@ -43,78 +44,105 @@ export class Dead {
     this.#options = options
   }
 
-  /** The last to fail first. */
+  /** The last to fail first, queue by queue. */
   async list(filter: Filter, page: { readonly limit: number; readonly cursor?: string }): Promise<Page> {
-    const found = await this.#all(filter, async (some) => some.map(storedTaskOf).reverse())
     const from = Number(page.cursor ?? 0)
     const to = from + page.limit
-    return { tasks: found.slice(from, to), ...(to < found.length && { cursor: String(to) }) }
+    const tasks: StoredTask[] = []
+    let before = 0
+    for (const queue of this.#queuesOf(filter)) {
+      const last: StoredTask[] = []
+      let found = 0
+      // So many of its last are on this page or on one before it.
+      const wanted = Math.max(0, to - before)
+      await this.#each(queue, filter, async (one) => {
+        found++
+        last.push(storedTaskOf(one))
+        if (last.length >= 2 * wanted + portion) last.splice(0, last.length - wanted)
+      })
+      tasks.push(...last.reverse().slice(Math.max(0, from - before), wanted))
+      before += found
+    }
+    return { tasks, ...(to < before && { cursor: String(to) }) }
   }
 
   async count(filter: Filter): Promise<number> {
-    return (await this.#all(filter, async (some) => some.map(({ parcel }) => parcel.record.id))).length
+    let found = 0
+    for (const queue of this.#queuesOf(filter)) {
+      await this.#each(queue, filter, async () => {
+        found++
+      })
+    }
+    return found
   }
 
   async get(ids: readonly TaskId[]): Promise<(StoredTask | undefined)[]> {
-    const found = await this.#all({}, async (some) => some.map(storedTaskOf))
-    return ids.map((id) => found.find(({ record }) => record.id === id))
+    const wanted = new Set(ids)
+    const tasks = new Map<TaskId, StoredTask>()
+    for (const queue of this.#queuesOf({})) {
+      await this.#each(queue, {}, async (found) => {
+        const { id } = found.parcel.record
+        if (wanted.has(id) && !tasks.has(id)) tasks.set(id, storedTaskOf(found))
+      })
+    }
+    return ids.map((id) => tasks.get(id))
   }
 
   async revise(target: Target, change: Change): Promise<Revision> {
     const filter = "filter" in target ? target.filter : {}
     const wanted = "ids" in target ? new Set(target.ids) : undefined
     const done = new Set<TaskId>()
-    await this.#all(filter, async (some, channel) => {
-      const meant = some.filter(({ parcel }) => wanted?.has(parcel.record.id) ?? true)
-      for (let at = 0; at < meant.length; at += portion) {
-        const now = meant.slice(at, at + portion)
-        if (change.kind === "retry") await this.#options.dispatch.send(now.map(revived))
-        for (const { message, parcel } of now) {
+    for (const queue of this.#queuesOf(filter)) {
+      const meant: Found[] = []
+      const apply = async (channel: Channel) => {
+        if (change.kind === "retry") await this.#options.dispatch.send(meant.map(revived))
+        for (const { message, parcel } of meant.splice(0)) {
           channel.ack(message)
           done.add(parcel.record.id)
         }
       }
-      return []
-    })
+      await this.#each(
+        queue,
+        filter,
+        async (found, channel) => {
+          if (wanted && !wanted.has(found.parcel.record.id)) return
+          meant.push(found)
+          if (meant.length === portion) await apply(channel)
+        },
+        apply,
+      )
+    }
     const ids = wanted ?? done
     return { results: [...ids].map((id) => ({ id, outcome: done.has(id) ? "done" : "unknown" })) }
   }
 
-  /** Takes what matches, hands it on while it is in our hands, and lets go. */
-  async #all<T>(filter: Filter, use: (found: Found[], channel: Channel) => Promise<T[]>): Promise<T[]> {
-    const { wire, known, patience } = this.#options
-    const { model } = await wire.connected()
-    const results: T[] = []
-    for (const queue of filter.queue === undefined ? known() : [filter.queue]) {
-      const name = this.#options.names.dead(queue)
-      if (!(await this.#options.queues.depth(name))) continue
-      const channel = await within(patience, model.createChannel(), "the broker opens no channel")
-      channel.on("error", () => undefined)
-      try {
-        const found = await this.#take(channel, queue, name)
-        results.push(
-          ...(await use(
-            found.filter(({ parcel }) => matches(parcel, filter)),
-            channel,
-          )),
-        )
-      } catch (error) {
-        throw brokenOff(error)
-      } finally {
-        await closeChannel(channel)
-      }
-    }
-    return results
+  #queuesOf({ queue }: Filter): readonly string[] {
+    return queue === undefined ? this.#options.known() : [queue]
   }
 
-  async #take(channel: Channel, queue: string, name: string): Promise<Found[]> {
-    const { patience, clock, newId } = this.#options
-    const found: Found[] = []
-    for (;;) {
-      const message = await within(patience, channel.get(name), "the broker does not answer")
-      if (!message) return found
-      found.push({ message, queue, parcel: decode(message, queue, clock.now(), newId) })
-    }
+  /**
+   * Takes what is in the dead-letter queue, the first to fail first, and shows what matches while it is in our hands; then lets go. What
+   * comes meanwhile is not looked at: it may be what was just retried.
+   */
+  async #each(
+    queue: string,
+    filter: Filter,
+    see: (found: Found, channel: Channel) => Promise<void>,
+    last: (channel: Channel) => Promise<void> = async () => undefined,
+  ): Promise<void> {
+    const { wire, queues, names, patience, clock, newId } = this.#options
+    const name = names.dead(queue)
+    const depth = await queues.depth(name)
+    if (!depth) return
+    await onChannel(await wire.connected(), patience, async (channel, patiently) => {
+      for (let left = depth.messages; left > 0; left--) {
+        const message = await patiently(channel.get(name))
+        if (!message) break
+        const parcel = decode(message, queue, clock.now(), newId)
+        if (matches(parcel, filter)) await see({ message, queue, parcel }, channel)
+      }
+      await last(channel)
+    })
   }
 }
 

@@ -1,5 +1,4 @@
 /** Deadlines: a broker that has gone silent answers nothing, and the client library waits for ever. */
-import type { Channel } from "amqplib"
 import type { Millis } from "../../core/clock.ts"
 import { TqError } from "../../core/errors.ts"
 
@@ -29,12 +28,4 @@ export async function within<T>(
   } finally {
     clearTimeout(timer)
   }
-}
-
-/** Closes a channel. The client library waits for an answer that never comes where the connection breaks meanwhile. */
-export async function closeChannel(channel: Channel): Promise<void> {
-  const gone = new Promise<void>((resolve) => channel.once("close", () => resolve()))
-  const closing = Promise.race([channel.close(), gone])
-  // It is closed already, or the broker is silent: then its connection is given up by whoever waits for something.
-  await within(2_000, closing, "the broker does not close a channel").catch(() => undefined)
 }

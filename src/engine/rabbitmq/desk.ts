@@ -12,7 +12,8 @@ import type { CopyRef, Store } from "../store.ts"
 import { asideOf } from "./aside.ts"
 import type { Broker } from "./broker.ts"
 import type { Shipment } from "./dispatch.ts"
-import { type Delivery, Intake } from "./intake.ts"
+import type { Delivery } from "./inlet.ts"
+import { Intake, type Wanted } from "./intake.ts"
 import { decode, type Parcel } from "./message.ts"
 
 interface Held {
@@ -53,26 +54,30 @@ export class Desk {
     const claims: Claim[] = []
     const left = new Map(demand.queues.map(({ name, limit }) => [name, limit]))
     let bytes = 0
+    let now: Millis = 0
     for (;;) {
       const wanted = demand.queues.map(({ name }) => ({ name, limit: left.get(name)! }))
       const room = bytes > demand.bytes ? 0 : demand.limit - claims.length
-      const came = await this.#intake.take(wanted, room)
-      const { copies, rest } = await this.#sort(came, demand.bytes - bytes, claims.length === 0)
-      if (rest.length > 0) this.#intake.untake(rest)
       const starting = Math.max(0, demand.starting - claims.length)
-      const reply = await this.#store.take(
-        worker,
-        copies.map(({ copy }) => copy),
-        starting,
-      )
+      const isFirst = claims.length === 0
+      const most = { count: room, bytes: demand.bytes - bytes, isFirst }
+      const some = await this.#takeRows(worker, wanted, most, starting).catch((error: unknown) => {
+        // What is taken already, runs; the next claim meets the same trouble.
+        if (isFirst) throw error
+      })
+      if (!some) return { standing: "live", claims, now }
+      const { came, copies, rest, reply } = some
+      now = reply.now
+      if (rest.length > 0) this.#intake.untake(rest)
       if (reply.standing !== "live") {
         for (const { delivery } of copies) this.#intake.requeue(delivery)
         await this.#intake.release()
         return { standing: reply.standing, claims, now: reply.now }
       }
+      const stale: Delivery[] = []
       for (const [i, { copy, delivery }] of copies.entries()) {
         const claim = reply.taken[i]!
-        if (typeof claim === "string") this.#intake.acknowledge(delivery)
+        if (typeof claim === "string") stale.push(delivery)
         else {
           claims.push(claim)
           bytes += Buffer.byteLength(claim.record.body)
@@ -80,9 +85,28 @@ export class Desk {
           this.#held.set(keyOf(claim.lease), { copy, delivery, since: this.#broker.clock.mono() })
         }
       }
+      this.#intake.acknowledge(stale)
       // What was dropped on the way has made room for more.
-      const isWhole = copies.length === came.length && reply.taken.every((claim) => typeof claim !== "string")
+      const isWhole = copies.length === came.length && stale.length === 0
       if (isWhole || rest.length > 0) return { standing: "live", claims, now: reply.now }
+    }
+  }
+
+  /** Takes messages, and the rows of them. What could not be dealt with comes again: the store knows which of it is good then. */
+  async #takeRows(
+    worker: WorkerRef,
+    wanted: readonly Wanted[],
+    most: { readonly count: number; readonly bytes: number; readonly isFirst: boolean },
+    starting: number,
+  ) {
+    const came = await this.#intake.take(wanted, most.count)
+    try {
+      const { copies, rest } = await this.#sort(came, most.bytes, most.isFirst)
+      const refs = copies.map(({ copy }) => copy)
+      return { came, copies, rest, reply: await this.#store.take(worker, refs, starting) }
+    } catch (error) {
+      this.#intake.untake(came)
+      throw error
     }
   }
 
@@ -114,7 +138,7 @@ export class Desk {
 
   async #setAside(aside: readonly { shipment: Shipment; delivery: Delivery }[]): Promise<void> {
     await this.#broker.dispatch.send(aside.map(({ shipment }) => shipment))
-    for (const { delivery } of aside) this.#intake.acknowledge(delivery)
+    this.#intake.acknowledge(aside.map(({ delivery }) => delivery))
   }
 
   /** Of strangers, or pushed without the store: each gets a row, and comes again as a copy of that. */
@@ -122,7 +146,7 @@ export class Desk {
     await this.#store.push(
       strangers.map(({ parcel, delivery }) => ({ ...parcel.record, queue: delivery.queue })),
     )
-    for (const { delivery } of strangers) this.#intake.acknowledge(delivery)
+    this.#intake.acknowledge(strangers.map(({ delivery }) => delivery))
     await this.#relay()
   }
 
@@ -137,6 +161,8 @@ export class Desk {
   ): Promise<void> {
     if (!wantsMore && this.#held.size > 0) await this.#intake.quiesce()
     const refused = new Set(lost.map(keyOf))
+    const used: Delivery[] = []
+    const back: Held[] = []
     for (const { outcome } of settlements) {
       const key = keyOf(outcome.lease)
       const held = this.#held.get(key)
@@ -144,10 +170,15 @@ export class Desk {
       if (!held) continue
       const isBack = outcome.to === "pending" && outcome.charge === "none" && !refused.has(key)
       // Given back, it keeps its place in the queue, and its copy stays good.
-      if (isBack && this.#intake.holds(held.delivery)) {
-        await this.#store.dispatched([held.copy])
-        this.#intake.requeue(held.delivery)
-      } else this.#intake.acknowledge(held.delivery)
+      if (isBack && this.#intake.holds(held.delivery)) back.push(held)
+      else used.push(held.delivery)
+    }
+    this.#intake.acknowledge(used)
+    if (back.length === 0) return
+    try {
+      await this.#store.dispatched(back.map(({ copy }) => copy))
+    } finally {
+      for (const { delivery } of back) this.#intake.requeue(delivery)
     }
   }
 
@@ -155,11 +186,13 @@ export class Desk {
   drop(gone: readonly Lease[], kept?: readonly Lease[]): void {
     const stays = kept && new Set(kept.map(keyOf))
     const unknown = stays ? [...this.#held.keys()].filter((key) => !stays.has(key)) : []
+    const used: Delivery[] = []
     for (const key of [...gone.map(keyOf), ...unknown]) {
       const held = this.#held.get(key)
       this.#held.delete(key)
-      if (held) this.#intake.acknowledge(held.delivery)
+      if (held) used.push(held.delivery)
     }
+    this.#intake.acknowledge(used)
   }
 
   /** The broker takes back what it waits for too long, and everything else on the channel: the row is what counts. */

@@ -9,14 +9,13 @@
  *
  * From RabbitMQ 3.11.15 on consumers have a timeout of their own, and only what `basic.get` brought needs this.
  */
-import type { Channel } from "amqplib"
 import type { Millis } from "../../core/clock.ts"
 import { TqError } from "../../core/errors.ts"
-import { closeChannel, within } from "./deadline.ts"
+import { onChannel } from "./channel.ts"
 import { encode, type Parcel } from "./message.ts"
 import type { Names } from "./names.ts"
 import type { Publisher } from "./publisher.ts"
-import { brokenOff, type Queues } from "./queues.ts"
+import type { Queues } from "./queues.ts"
 import type { Wire } from "./wire.ts"
 
 /** A copy that nobody renewed for so long goes back. */
@@ -102,11 +101,8 @@ export class Hold {
   /** Takes copies out. What else is in the queue stays. */
   async takeOut(queue: string, copies: ReadonlySet<string>): Promise<void> {
     const { wire, names, patience, id } = this.#options
-    const patiently = <T>(answer: Promise<T>) => within(patience, answer, "the broker does not answer")
-    let channel: Channel | undefined
-    try {
-      channel = await patiently((await wire.connected()).model.createChannel())
-      channel.on("error", () => undefined)
+    // The others are back in their places when the channel closes.
+    await onChannel(await wire.connected(), patience, async (channel, patiently) => {
       let left = copies.size
       while (left > 0) {
         const message = await patiently(channel.get(names.hold(id, queue)))
@@ -115,12 +111,7 @@ export class Hold {
         channel.ack(message)
         left--
       }
-    } catch (error) {
-      throw brokenOff(error)
-    } finally {
-      // The others are back in their places with that.
-      if (channel) await closeChannel(channel)
-    }
+    })
   }
 }
 

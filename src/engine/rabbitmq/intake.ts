@@ -10,43 +10,15 @@
  * A consumer's deliveries come by themselves. A claim must nevertheless find what is in the queue already: the channel asks for the
  * queue's depth, twice. The queue has sent what it may before it gives the first answer, the channel before it gives the second.
  */
-import type { Channel, ConsumeMessage, GetMessage } from "amqplib"
 import type { Millis } from "../../core/clock.ts"
-import { closeChannel, within } from "./deadline.ts"
-import type { Names } from "./names.ts"
-import { brokenOff, isMissing, type Queues } from "./queues.ts"
-import { type Connected, isAtLeast, type Wire } from "./wire.ts"
-
-/** A message that is in this worker's hands until it is acknowledged. */
-export interface Delivery {
-  readonly message: ConsumeMessage | GetMessage
-  /** As tq calls it. */
-  readonly queue: string
-  readonly consumer: Consumer | undefined
-  readonly channel: Channel
-  /** The broker takes it back if it is not acknowledged in time. */
-  readonly isTimed: boolean
-}
-
-interface Consumer {
-  readonly queue: string
-  readonly tag: string
-  readonly prefetch: number
-  /** Deliveries that are not acknowledged yet. */
-  unacked: number
-  isGone: boolean
-}
+import { type Consumer, type Delivery, Inlet, type InletOptions } from "./inlet.ts"
 
 export interface Wanted {
   readonly name: string
   readonly limit: number
 }
 
-export interface IntakeOptions {
-  readonly wire: Wire
-  readonly queues: Queues
-  readonly names: Names
-  readonly patience: Millis
+export interface IntakeOptions extends InletOptions {
   /** These are somebody else's from now on: the channel or its connection was lost. */
   readonly lost: (deliveries: readonly Delivery[]) => void
   /** Puts back what was never handed out, uncharged. */
@@ -57,20 +29,14 @@ export interface IntakeOptions {
 const moment: Millis = 5
 /** The largest prefetch there is. */
 const longestPrefetch = 65_535
-/** From this version on a consumer can have a timeout of its own. */
-const ownTimeout = "3.11.15"
-/** Four weeks: a run as long as that is its own affair. */
-const longestRun: Millis = 28 * 86_400_000
 
 export class Intake {
   readonly #options: IntakeOptions
-  #channel: Channel | undefined
-  #connection: Connected | undefined
+  readonly #inlet: Inlet
   #stream: Consumer | undefined
   #watchers: Consumer[] = []
   /** Delivered, not handed out yet. */
   #buffer: Delivery[] = []
-  readonly #outstanding = new Set<Delivery>()
   /** Rings for whoever waits: something has come, or is lost. */
   #bell = Promise.withResolvers<void>()
   /** A claim has stopped the consumers that others wait for. */
@@ -85,6 +51,11 @@ export class Intake {
 
   constructor(options: IntakeOptions) {
     this.#options = options
+    this.#inlet = new Inlet(options, {
+      came: (delivery) => this.#came(delivery),
+      ended: () => this.ring(),
+      lost: (deliveries) => this.#lost(deliveries),
+    })
   }
 
   /** Messages of these queues, in their order: what is there now, at most `limit`. */
@@ -92,9 +63,9 @@ export class Intake {
     return this.#alone(() => this.#take(queues, limit)).finally(() => this.#stir())
   }
 
-  /** Puts back at the head what was taken and is not wanted after all. */
+  /** Puts back at the head what was taken and is not wanted after all, as far as it is still in our hands. */
   untake(deliveries: readonly Delivery[]): void {
-    this.#buffer.unshift(...deliveries)
+    this.#buffer.unshift(...deliveries.filter((delivery) => this.#inlet.holds(delivery)))
   }
 
   /** Resolves when a message has come or is there already, or the channel was lost; `signal` ends the wait. */
@@ -124,23 +95,13 @@ export class Intake {
       const full = this.#stream === undefined || this.#stream.unacked >= this.#stream.prefetch
       if (idle && full && this.#watchers.length === 0) return
       await this.#stopConsuming()
-      const rest = this.#buffer.splice(0)
-      if (rest.length > 0) await this.#options.giveBack(rest)
+      await this.#giveBack(this.#buffer.splice(0))
     })
   }
 
-  /** @returns false when the broker has taken it back already */
-  acknowledge(delivery: Delivery): boolean {
-    if (!this.#outstanding.delete(delivery)) return false
-    try {
-      delivery.channel.ack(delivery.message)
-    } catch {
-      // The channel is closing, and its end says what is lost.
-      this.#outstanding.add(delivery)
-      return false
-    }
-    if (delivery.consumer) delivery.consumer.unacked--
-    return true
+  /** @returns those that the broker had not taken back before */
+  acknowledge(deliveries: readonly Delivery[]): ReadonlySet<Delivery> {
+    return this.#inlet.acknowledge(deliveries)
   }
 
   /** No more is wanted for what is about to be acknowledged, unless somebody waits for it. */
@@ -154,29 +115,23 @@ export class Intake {
   acknowledgeEarly(deliveries: readonly Delivery[]): Promise<void> {
     const acknowledging = this.#alone(async () => {
       await this.#stopConsuming()
-      for (const delivery of deliveries) this.acknowledge(delivery)
+      this.#inlet.acknowledge(deliveries)
     })
     return acknowledging.finally(() => this.#stir())
   }
 
   /** Puts it back in its place in the queue. */
   requeue(delivery: Delivery): void {
-    if (!this.#outstanding.delete(delivery)) return
-    try {
-      delivery.channel.nack(delivery.message, false, true)
-    } catch {
-      // The channel is closing: the broker puts it back by itself.
-      return
-    }
-    if (delivery.consumer) delivery.consumer.unacked--
+    this.#inlet.requeue(delivery)
   }
 
   holds(delivery: Delivery): boolean {
-    return this.#outstanding.has(delivery)
+    return this.#inlet.holds(delivery)
   }
 
   /** Wakes whoever waits. */
   ring(): void {
+    if (this.#waiting === 0) return
     const { resolve } = this.#bell
     this.#bell = Promise.withResolvers()
     resolve()
@@ -192,7 +147,7 @@ export class Intake {
   async close(): Promise<void> {
     this.#isClosed = true
     this.ring()
-    if (this.#channel) await closeChannel(this.#channel)
+    await this.#inlet.close()
   }
 
   async #take(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
@@ -223,7 +178,6 @@ export class Intake {
 
   /** Consumes from one queue so that `room` more may come than the worker already has. */
   async #streamFrom(queue: string, room: number): Promise<void> {
-    const channel = await this.#ready()
     const stream = this.#stream?.queue === queue && !this.#stream.isGone ? this.#stream : undefined
     const buffered = this.#buffer.filter((delivery) => delivery.consumer === stream).length
     const handedOut = stream ? stream.unacked - buffered : 0
@@ -231,18 +185,14 @@ export class Intake {
     // The prefetch of a running consumer cannot be changed.
     await this.#stopConsuming()
     const others = this.#buffer.filter((delivery) => delivery.queue !== queue)
-    if (others.length > 0) {
-      this.#buffer = this.#buffer.filter((delivery) => delivery.queue === queue)
-      await this.#options.giveBack(others)
-    }
+    this.#buffer = this.#buffer.filter((delivery) => delivery.queue === queue)
+    await this.#giveBack(others)
     // What is here already, from the consumer that was stopped, takes a place of those that may come.
     const places = Math.min(longestPrefetch, room - this.#buffer.length)
-    if (places > 0) this.#stream = await this.#consume(channel, queue, places)
+    if (places > 0) this.#stream = await this.#inlet.consume(queue, places)
   }
 
   async #untilDelivered(queue: string, room: number): Promise<void> {
-    const channel = await this.#ready()
-    const name = this.#options.names.queue(queue)
     // Where many were ready at the last look, what was asked for comes without asking.
     if (this.#leftAtLastLook >= room - this.#buffer.length) await this.#untilFull(room)
     let before = -1
@@ -250,10 +200,8 @@ export class Intake {
     // What is more than a few hundred comes in portions, each when the last has been passed on.
     while (!isThere && this.#buffer.length < room && this.#buffer.length > before) {
       before = this.#buffer.length
-      const { messageCount } = await this.#asking(queue, () => channel.checkQueue(name))
-      const again = await this.#asking(queue, () => channel.checkQueue(name))
-      this.#leftAtLastLook = again.messageCount
-      isThere = messageCount === 0
+      isThere = (await this.#inlet.depth(queue)) === 0
+      this.#leftAtLastLook = await this.#inlet.depth(queue)
     }
   }
 
@@ -269,33 +217,39 @@ export class Intake {
   }
 
   async #pick(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
-    const channel = await this.#ready()
     await this.#stopConsuming()
+    // One that is refused is refused before anything of another is in our hands.
+    for (const { name } of queues) await this.#options.queues.ensure(name)
     const taken: Delivery[] = []
-    for (const { name, limit: own } of queues) {
-      const room = Math.min(own, limit - taken.length)
-      const here = this.#buffer.filter((delivery) => delivery.queue === name).slice(0, Math.max(0, room))
-      this.#buffer = this.#buffer.filter((delivery) => !here.includes(delivery))
-      taken.push(...here)
-      for (let left = room - here.length; left > 0; left--) {
-        const delivery = await this.#get(channel, name)
-        if (!delivery) break
-        taken.push(delivery)
+    try {
+      for (const { name, limit: own } of queues) {
+        const room = Math.min(own, limit - taken.length)
+        const here = this.#buffer.filter((delivery) => delivery.queue === name).slice(0, Math.max(0, room))
+        this.#buffer = this.#buffer.filter((delivery) => !here.includes(delivery))
+        taken.push(...here)
+        for (let left = room - here.length; left > 0; left--) {
+          const delivery = await this.#inlet.get(name)
+          if (!delivery) break
+          taken.push(delivery)
+        }
       }
+      await this.#giveBack(this.#buffer.splice(0))
+    } catch (error) {
+      this.untake(taken)
+      throw error
     }
-    const rest = this.#buffer.splice(0)
-    if (rest.length > 0) await this.#options.giveBack(rest)
     return taken
   }
 
-  async #get(channel: Channel, queue: string): Promise<Delivery | undefined> {
-    await this.#options.queues.ensure(queue)
-    const name = this.#options.names.queue(queue)
-    const message = await this.#asking(queue, () => channel.get(name))
-    if (!message) return undefined
-    const delivery: Delivery = { message, queue, consumer: undefined, channel, isTimed: true }
-    this.#outstanding.add(delivery)
-    return delivery
+  /** What could not be given back stays here. */
+  async #giveBack(deliveries: readonly Delivery[]): Promise<void> {
+    if (deliveries.length === 0) return
+    try {
+      await this.#options.giveBack(deliveries)
+    } catch (error) {
+      this.untake(deliveries)
+      throw error
+    }
   }
 
   /** Sees to it that the next message of these queues makes itself known. */
@@ -307,49 +261,26 @@ export class Intake {
       if (!stream || stream.unacked >= stream.prefetch) await this.#streamFrom(only, 1)
       return
     }
-    const channel = await this.#ready()
     const isWatching = (queue: string) => this.#watchers.some((some) => some.queue === queue && !some.isGone)
     if (queues.every(isWatching)) return
     await this.#stopConsuming()
-    for (const queue of queues) this.#watchers.push(await this.#consume(channel, queue, 1))
+    for (const queue of queues) this.#watchers.push(await this.#inlet.consume(queue, 1))
   }
 
-  async #consume(channel: Channel, queue: string, prefetch: number): Promise<Consumer> {
-    const { queues, names } = this.#options
-    await queues.ensure(queue)
-    const hasOwnTimeout = isAtLeast(this.#connection?.version ?? "0", ownTimeout)
-    let consumer: Consumer | undefined
-    const early: ConsumeMessage[] = []
-    const receive = (message: ConsumeMessage) => {
-      consumer!.unacked++
-      const delivery: Delivery = { message, queue, consumer, channel, isTimed: !hasOwnTimeout }
-      this.#outstanding.add(delivery)
-      this.#buffer.push(delivery)
-      this.#leftAtLastLook--
-      if (this.#filling && this.#buffer.length >= this.#filling.room) this.#filling.resolve()
-      this.ring()
-    }
-    const { consumerTag } = await this.#asking(queue, async () => {
-      await channel.prefetch(prefetch, false)
-      return channel.consume(
-        names.queue(queue),
-        (message) => {
-          if (message === null) this.#cancelled(queue, consumer)
-          else if (consumer) receive(message)
-          else early.push(message)
-        },
-        hasOwnTimeout ? { arguments: { "x-consumer-timeout": longestRun } } : {},
-      )
-    })
-    consumer = { queue, tag: consumerTag, prefetch, unacked: 0, isGone: false }
-    for (const message of early) receive(message)
-    return consumer
+  #came(delivery: Delivery): void {
+    this.#buffer.push(delivery)
+    this.#leftAtLastLook--
+    if (this.#filling && this.#buffer.length >= this.#filling.room) this.#filling.resolve()
+    this.ring()
   }
 
-  /** By the broker: its queue was deleted. */
-  #cancelled(queue: string, consumer: Consumer | undefined): void {
-    if (consumer) consumer.isGone = true
-    this.#options.queues.forget(queue)
+  #lost(deliveries: ReadonlySet<Delivery>): void {
+    this.#stream = undefined
+    this.#watchers = []
+    const handedOut = new Set(deliveries)
+    for (const delivery of this.#buffer) handedOut.delete(delivery)
+    this.#buffer = this.#buffer.filter((delivery) => !deliveries.has(delivery))
+    this.#options.lost([...handedOut])
     this.ring()
   }
 
@@ -358,54 +289,7 @@ export class Intake {
     this.#stream = undefined
     this.#watchers = []
     this.#leftAtLastLook = 0
-    const channel = this.#channel
-    if (!channel) return
-    for (const { tag, queue, isGone } of consumers) {
-      if (!isGone) await this.#asking(queue, () => channel.cancel(tag))
-    }
-  }
-
-  /** A call on the channel. What it cannot do ends the channel, and the next call opens another. */
-  async #asking<T>(queue: string, ask: () => Promise<T>): Promise<T> {
-    try {
-      return await within(this.#options.patience, ask(), "the broker does not answer")
-    } catch (error) {
-      if (isMissing(error)) this.#options.queues.forget(queue)
-      const broken = brokenOff(error)
-      if (broken.code === "unreachable" && !isMissing(error)) this.#connection?.destroy()
-      throw broken
-    }
-  }
-
-  async #ready(): Promise<Channel> {
-    if (this.#channel) return this.#channel
-    const connection = await this.#options.wire.connected()
-    const opening = connection.model.createChannel()
-    let channel: Channel
-    try {
-      channel = await within(this.#options.patience, opening, "the broker opens no channel")
-    } catch (error) {
-      throw brokenOff(error)
-    }
-    channel.on("error", () => undefined)
-    channel.on("close", () => this.#channelLost(channel))
-    this.#channel = channel
-    this.#connection = connection
-    return channel
-  }
-
-  #channelLost(channel: Channel): void {
-    if (this.#channel === channel) {
-      this.#channel = undefined
-      this.#stream = undefined
-      this.#watchers = []
-    }
-    const gone = [...this.#outstanding].filter((delivery) => delivery.channel === channel)
-    const buffered = new Set(this.#buffer)
-    this.#buffer = this.#buffer.filter((delivery) => delivery.channel !== channel)
-    for (const delivery of gone) this.#outstanding.delete(delivery)
-    this.#options.lost(gone.filter((delivery) => !buffered.has(delivery)))
-    this.ring()
+    for (const consumer of consumers) await this.#inlet.cancel(consumer)
   }
 
   /** One at a time: what one call asks of the channel must not be undone by another. */

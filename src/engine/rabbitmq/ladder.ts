@@ -12,12 +12,10 @@
  * dead-letter at least once: of confirmed messages on classic rungs three quarters were lost when the broker was killed.
  */
 import type { Millis } from "../../core/clock.ts"
-import { messageOf, TqError } from "../../core/errors.ts"
-import { closeChannel, within } from "./deadline.ts"
+import { brokenOff, isMissing, onChannel } from "./channel.ts"
 import type { Encoded } from "./message.ts"
 import { due, ladder, rung, unroutable } from "./names.ts"
 import type { Letter } from "./publisher.ts"
-import { brokenOff, isMissing } from "./queues.ts"
 import type { Connected, Wire } from "./wire.ts"
 
 /** Of the lowest rung. */
@@ -43,9 +41,9 @@ export class Ladder {
   async ready(queue: string): Promise<void> {
     await this.whole()
     if (this.#bound.has(queue)) return
-    await this.#onChannel(async (channel) => {
-      await within(this.#patience, channel.bindQueue(queue, due, `${"*.".repeat(levels)}${queue}`), silence)
-    })
+    await onChannel(await this.#wire.connected(), this.#patience, (channel, patiently) =>
+      patiently(channel.bindQueue(queue, due, `${"*.".repeat(levels)}${queue}`)),
+    )
     this.#bound.add(queue)
   }
 
@@ -54,9 +52,11 @@ export class Ladder {
     const connection = await this.#wire.connected()
     if (this.#built?.connection !== connection) {
       this.#bound.clear()
-      this.#built = { connection, done: this.#findOrBuild() }
-      this.#built.done.catch(() => {
-        this.#built = undefined
+      const building = { connection, done: findOrBuild(connection, this.#patience) }
+      this.#built = building
+      building.done.catch(() => {
+        // On another connection it may have been found meanwhile.
+        if (this.#built === building) this.#built = undefined
       })
     }
     await this.#built.done
@@ -66,72 +66,52 @@ export class Ladder {
   forget(queue: string): void {
     this.#bound.delete(queue)
   }
+}
 
-  async #findOrBuild(): Promise<void> {
-    if (await this.#isThere()) return
-    await this.#onChannel(async (channel) => {
-      const patiently = <T>(answer: Promise<T>) => within(buildingPatience, answer, silence)
-      await patiently(channel.assertExchange(unroutable, "fanout", { durable: true }))
-      await patiently(channel.assertQueue(unroutable, { durable: true }))
-      await patiently(channel.bindQueue(unroutable, unroutable, ""))
-      await patiently(channel.assertExchange(due, "topic", { durable: true, alternateExchange: unroutable }))
-      for (let level = 0; level < levels; level++) {
-        const name = rung(level)
-        const next = level === 0 ? due : rung(level - 1)
-        const before = "*.".repeat(levels - 1 - level)
-        await patiently(channel.assertExchange(name, "topic", { durable: true }))
-        await patiently(
-          channel.assertQueue(name, {
-            durable: true,
-            arguments: {
-              "x-queue-type": "quorum",
-              "x-message-ttl": step * 2 ** level,
-              "x-dead-letter-exchange": next,
-              "x-dead-letter-strategy": "at-least-once",
-              "x-overflow": "reject-publish",
-            },
-          }),
-        )
-        await patiently(channel.bindQueue(name, name, `${before}1.#`))
-        await patiently(channel.bindExchange(next, name, `${before}0.#`))
-      }
-      await patiently(channel.assertExchange(ladder, "fanout", { durable: true }))
-    })
-  }
+async function findOrBuild(connection: Connected, patience: Millis): Promise<void> {
+  if (await isThere(connection, patience)) return
+  await onChannel(connection, buildingPatience, async (channel, patiently) => {
+    await patiently(channel.assertExchange(unroutable, "fanout", { durable: true }))
+    await patiently(channel.assertQueue(unroutable, { durable: true }))
+    await patiently(channel.bindQueue(unroutable, unroutable, ""))
+    await patiently(channel.assertExchange(due, "topic", { durable: true, alternateExchange: unroutable }))
+    for (let level = 0; level < levels; level++) {
+      const name = rung(level)
+      const next = level === 0 ? due : rung(level - 1)
+      const before = "*.".repeat(levels - 1 - level)
+      await patiently(channel.assertExchange(name, "topic", { durable: true }))
+      await patiently(
+        channel.assertQueue(name, {
+          durable: true,
+          arguments: {
+            "x-queue-type": "quorum",
+            "x-message-ttl": step * 2 ** level,
+            "x-dead-letter-exchange": next,
+            "x-dead-letter-strategy": "at-least-once",
+            "x-overflow": "reject-publish",
+          },
+        }),
+      )
+      await patiently(channel.bindQueue(name, name, `${before}1.#`))
+      await patiently(channel.bindExchange(next, name, `${before}0.#`))
+    }
+    await patiently(channel.assertExchange(ladder, "fanout", { durable: true }))
+  })
+}
 
-  async #isThere(): Promise<boolean> {
-    try {
-      await this.#onChannel((channel) => within(this.#patience, channel.checkExchange(ladder), silence))
+const isThere = (connection: Connected, patience: Millis): Promise<boolean> =>
+  onChannel(
+    connection,
+    patience,
+    async (channel, patiently) => {
+      await patiently(channel.checkExchange(ladder))
       return true
-    } catch (error) {
-      if (error instanceof Missing) return false
-      throw error
-    }
-  }
-
-  async #onChannel(
-    work: (channel: Awaited<ReturnType<Connected["model"]["createChannel"]>>) => Promise<unknown>,
-  ) {
-    const { model } = await this.#wire.connected()
-    const channel = await within(this.#patience, model.createChannel(), silence)
-    channel.on("error", () => undefined)
-    try {
-      await work(channel)
-    } catch (error) {
-      throw isMissing(error) ? new Missing(messageOf(error)) : brokenOff(error)
-    } finally {
-      await closeChannel(channel)
-    }
-  }
-}
-
-class Missing extends TqError {
-  constructor(message: string) {
-    super("unreachable", message)
-  }
-}
-
-const silence = "the broker does not answer"
+    },
+    (error) => {
+      if (isMissing(error)) return false
+      throw brokenOff(error)
+    },
+  )
 
 /** A delay too short for the ladder. */
 export const isAtOnce = (delay: Millis): boolean => unitsOf(delay) === 0

@@ -5,8 +5,8 @@
 import type { ConfirmChannel, Options } from "amqplib"
 import type { Millis } from "../../core/clock.ts"
 import { TqError } from "../../core/errors.ts"
+import { brokenOff, opened } from "./channel.ts"
 import { within } from "./deadline.ts"
-import { brokenOff } from "./queues.ts"
 import type { Connected, Wire } from "./wire.ts"
 
 export interface Letter {
@@ -73,15 +73,8 @@ export class Publisher {
 
   async #openChannel(): Promise<Open> {
     const connection = await this.#wire.connected()
-    const opening = connection.model.createConfirmChannel()
-    let channel: ConfirmChannel
-    try {
-      channel = await within(this.#patience, opening, "the broker opens no channel")
-    } catch (error) {
-      throw brokenOff(error)
-    }
+    const channel = await opened(this.#patience, connection.model.createConfirmChannel())
     const open = { connection, channel }
-    channel.on("error", () => undefined)
     channel.on("close", () => {
       if (this.#open === open) this.#open = undefined
     })
@@ -93,6 +86,8 @@ export class Publisher {
     const { channel, connection } = await this.#ready()
     if (connection.blocked !== undefined) throw blockedBy(connection.blocked)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
+    // Where publishing itself fails nobody gets to wait for it, and it fails all the same when the channel ends.
+    promise.catch(() => undefined)
     const returned = new Set<string>()
     const noteReturn = ({
       fields,

@@ -7,7 +7,7 @@ import type { Millis } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
 import { defaultPriority, leastUrgent, type Priority } from "../../core/priority.ts"
 import type { QueueKind } from "./address.ts"
-import { closeChannel, within } from "./deadline.ts"
+import { brokenOff, isDifferent, isLocked, isMissing, onChannel } from "./channel.ts"
 import type { Names } from "./names.ts"
 import { type Connected, isAtLeast, type Wire } from "./wire.ts"
 
@@ -113,34 +113,36 @@ export class Queues {
 
   /** How many messages are ready; undefined where there is no such queue. */
   async depth(name: string): Promise<Depth | undefined> {
-    const { model } = await this.#wire.connected()
-    const channel = await this.#answer(model.createChannel())
-    // A refusal is told twice: by the event, and by the answer to the call.
-    channel.on("error", () => undefined)
-    try {
-      const { messageCount, consumerCount } = await this.#answer(channel.checkQueue(name))
-      return { messages: messageCount, consumers: consumerCount }
-    } catch (error) {
-      if (isMissing(error)) return undefined
-      throw isLocked(error) ? new TqError("denied", messageOf(error)) : brokenOff(error)
-    } finally {
-      await closeChannel(channel)
-    }
+    return this.#depthOn(await this.#wire.connected(), name)
+  }
+
+  #depthOn(connection: Connected, name: string): Promise<Depth | undefined> {
+    return onChannel<Depth | undefined>(
+      connection,
+      this.#patience,
+      async (channel, patiently) => {
+        const { messageCount, consumerCount } = await patiently(channel.checkQueue(name))
+        return { messages: messageCount, consumers: consumerCount }
+      },
+      (error) => {
+        if (isMissing(error)) return undefined
+        throw isLocked(error) ? new TqError("denied", messageOf(error)) : brokenOff(error)
+      },
+    )
   }
 
   /** Deletes what is ready. @returns how many that were */
   async purge(queue: string): Promise<number> {
-    const { model } = await this.#wire.connected()
-    const channel = await this.#answer(model.createChannel())
-    channel.on("error", () => undefined)
-    try {
-      return (await this.#answer(channel.purgeQueue(this.#names.queue(queue)))).messageCount
-    } catch (error) {
-      if (isMissing(error)) return 0
-      throw brokenOff(error)
-    } finally {
-      await closeChannel(channel)
-    }
+    const name = this.#names.queue(queue)
+    return onChannel(
+      await this.#wire.connected(),
+      this.#patience,
+      async (channel, patiently) => (await patiently(channel.purgeQueue(name))).messageCount,
+      (error) => {
+        if (isMissing(error)) return 0
+        throw brokenOff(error)
+      },
+    )
   }
 
   #declaration(queue: string): { durable: boolean; arguments: Record<string, unknown> } {
@@ -166,33 +168,16 @@ export class Queues {
     return known
   }
 
-  async #findOrDeclare({ model }: Connected, name: string, options: Options.AssertQueue): Promise<void> {
-    if (await this.depth(name)) return
-    const channel = await this.#answer(model.createChannel())
-    channel.on("error", () => undefined)
-    try {
-      await this.#answer(channel.assertQueue(name, options))
-    } catch (error) {
-      // Somebody else was faster, and declared it as he liked.
-      if (!isDifferent(error)) throw brokenOff(error)
-    } finally {
-      await closeChannel(channel)
-    }
+  async #findOrDeclare(connection: Connected, name: string, options: Options.AssertQueue): Promise<void> {
+    if (await this.#depthOn(connection, name)) return
+    await onChannel<unknown>(
+      connection,
+      this.#patience,
+      (channel, patiently) => patiently(channel.assertQueue(name, options)),
+      (error) => {
+        // Somebody else was faster, and declared it as he liked.
+        if (!isDifferent(error)) throw brokenOff(error)
+      },
+    )
   }
-
-  #answer<T>(answer: Promise<T>): Promise<T> {
-    return within(this.#patience, answer, "the broker does not answer")
-  }
-}
-
-const codeOf = (error: unknown): unknown => (error as { code?: unknown }).code
-export const isMissing = (error: unknown): boolean => codeOf(error) === 404
-const isLocked = (error: unknown): boolean => codeOf(error) === 405 || codeOf(error) === 403
-const isDifferent = (error: unknown): boolean => codeOf(error) === 406
-
-/** Errors of the client library are about the connection: whoever calls again connects again. */
-export function brokenOff(error: unknown): TqError {
-  if (error instanceof TqError) return error
-  if (codeOf(error) === 403) return new TqError("denied", messageOf(error))
-  return new TqError("unreachable", `the connection to the broker was lost: ${messageOf(error)}`)
 }

@@ -6,9 +6,9 @@ import type { ConfirmChannel, ConsumeMessage } from "amqplib"
 import type { Millis } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
 import { fromText } from "./bytes.ts"
+import { brokenOff } from "./channel.ts"
 import { within } from "./deadline.ts"
 import type { Publisher } from "./publisher.ts"
-import { brokenOff } from "./queues.ts"
 
 /** The name that the broker replaces by an address at which only this channel is reached. */
 export const replyAddress = "amq.rabbitmq.reply-to"

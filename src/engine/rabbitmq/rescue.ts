@@ -1,10 +1,9 @@
 /** Brings back tasks whose queue was deleted while they were on the ladder: they lie in the queue of the unroutable. */
 
 import type { Broker } from "./broker.ts"
-import { closeChannel, within } from "./deadline.ts"
+import { onChannel } from "./channel.ts"
 import { decode } from "./message.ts"
 import { unroutable } from "./names.ts"
-import { brokenOff } from "./queues.ts"
 
 /** Looked at in one go. */
 const portion = 200
@@ -20,12 +19,8 @@ export async function rescue({
   patience,
 }: Broker): Promise<number> {
   if (((await queues.depth(unroutable))?.messages ?? 0) === 0) return 0
-  const patiently = <T>(answer: Promise<T>) => within(patience, answer, "the broker does not answer")
-  const { model } = await wire.connected()
-  const channel = await patiently(model.createChannel())
-  channel.on("error", () => undefined)
-  let rescued = 0
-  try {
+  return onChannel(await wire.connected(), patience, async (channel, patiently) => {
+    let rescued = 0
     for (let looked = 0; looked < portion; looked++) {
       const message = await patiently(channel.get(unroutable))
       if (!message) break
@@ -37,10 +32,6 @@ export async function rescue({
       channel.ack(message)
       rescued++
     }
-  } catch (error) {
-    throw brokenOff(error)
-  } finally {
-    await closeChannel(channel)
-  }
-  return rescued
+    return rescued
+  })
 }

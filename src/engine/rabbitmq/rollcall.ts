@@ -13,10 +13,10 @@ import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { isObject, isStringArray } from "../../core/json.ts"
 import type { WorkerInfo, WorkerView } from "../engine.ts"
 import { fromText, toText } from "./bytes.ts"
-import { closeChannel, within } from "./deadline.ts"
+import { brokenOff, closeChannel, opened } from "./channel.ts"
+import { within } from "./deadline.ts"
 import type { Names } from "./names.ts"
 import type { Letter, Publisher } from "./publisher.ts"
-import { brokenOff } from "./queues.ts"
 import { type Replies, replyAddress } from "./replies.ts"
 import type { Connected, Wire } from "./wire.ts"
 
@@ -200,9 +200,15 @@ export class Presence {
     const bound = JSON.stringify(queues)
     if (this.#connection === connection && this.#channel && this.#bound === bound) return
     await this.leave()
+    const channel = await opened(this.#options.patience, connection.model.createChannel())
+    channel.on("close", () => {
+      if (this.#channel === channel) this.#channel = undefined
+    })
+    this.#channel = channel
     try {
-      this.#channel = await this.#appear(connection, info, queues)
+      await this.#appear(channel, info, queues)
     } catch (error) {
+      await this.leave()
       throw brokenOff(error)
     }
     this.#connection = connection
@@ -215,14 +221,9 @@ export class Presence {
     if (channel) await closeChannel(channel)
   }
 
-  async #appear({ model }: Connected, info: WorkerInfo, queues: readonly string[]): Promise<Channel> {
+  async #appear(channel: Channel, info: WorkerInfo, queues: readonly string[]): Promise<void> {
     const { names, patience } = this.#options
     const patiently = <T>(answer: Promise<T>) => within(patience, answer, "the broker does not answer")
-    const channel = await patiently(model.createChannel())
-    channel.on("error", () => undefined)
-    channel.on("close", () => {
-      if (this.#channel === channel) this.#channel = undefined
-    })
     await declareExchange(channel, names, patience)
     const { queue } = await patiently(channel.assertQueue("", { exclusive: true, autoDelete: true }))
     const served = info.status === "running" ? [keys.any, ...queues.map(keys.queue)] : [keys.any]
@@ -232,7 +233,6 @@ export class Presence {
     await patiently(
       channel.consume(queue, (message) => message && void this.#answer(message), { noAck: true }),
     )
-    return channel
   }
 
   async #answer({ content, properties }: ConsumeMessage): Promise<void> {

@@ -9,25 +9,21 @@
  * two copies, never none: the guarantee is at least once.
  */
 import type { Claim, Lease } from "../../core/claim.ts"
-import { type Clock, instantOf, type Millis } from "../../core/clock.ts"
-import { unreachable } from "../../core/errors.ts"
+import type { Clock, Millis } from "../../core/clock.ts"
 import type { TaskId } from "../../core/id.ts"
-import { attemptOf, type Failure, keptFailures } from "../../core/state.ts"
-import { fromRecord } from "../../core/task.ts"
-import type { Outcome } from "../../core/transition.ts"
+import { attemptOf } from "../../core/state.ts"
 import type { Beat, Demand, Note, Settlement, Wake, WorkerInfo } from "../engine.ts"
-import { needsStore } from "../refusal.ts"
 import type { Address } from "./address.ts"
 import { asideOf } from "./aside.ts"
 import type { Dispatch, Shipment } from "./dispatch.ts"
+import { applied, isSpent, refuse, returned } from "./ends.ts"
 import { Hold, type HoldOptions, renewEvery } from "./hold.ts"
-import { type Delivery, Intake, type IntakeOptions } from "./intake.ts"
-import { type Carried, decode, freshState, type Parcel, taskStateOf } from "./message.ts"
+import type { Delivery } from "./inlet.ts"
+import { Intake, type IntakeOptions, type Wanted } from "./intake.ts"
+import { type Carried, decode, type Parcel, taskStateOf } from "./message.ts"
 import type { News } from "./news.ts"
 import { Presence, type PresenceOptions } from "./rollcall.ts"
 
-/** Deliveries that were lost with a worker or a connection, then the task is set aside. */
-export const maxRedeliveries = 10
 /** A task that comes so much early has come: the ladder counts in steps. */
 const earlyBy: Millis = 64
 
@@ -93,10 +89,14 @@ export class Station {
     for (;;) {
       const wanted = demand.queues.map(({ name }) => ({ name, limit: left.get(name)! }))
       const room = bytes > demand.bytes ? 0 : demand.limit - claims.length
-      const taken = await this.#intake.take(wanted, room)
+      const some = await this.#takeSome(wanted, room).catch((error: unknown) => {
+        // What is handed out already, runs; the next claim meets the same trouble.
+        if (claims.length === 0) throw error
+      })
       const now = clock.now()
-      if (taken.length === 0) return { claims, now }
-      const { ready, isWhole } = await this.#sort(taken, now)
+      if (!some) return { claims, now }
+      const { ready, isWhole } = some
+      if (ready.length === 0 && isWhole) return { claims, now }
       for (const [i, held] of ready.entries()) {
         bytes += Buffer.byteLength(held.parcel.record.body)
         if (bytes > demand.bytes && claims.length > 0) {
@@ -139,6 +139,17 @@ export class Station {
     return epoch
   }
 
+  /** What is there and is to be run now. What came and could not be dealt with, comes again. */
+  async #takeSome(wanted: readonly Wanted[], room: number) {
+    const taken = await this.#intake.take(wanted, room)
+    try {
+      return await this.#sort(taken, this.#options.clock.now())
+    } catch (error) {
+      this.#intake.untake(taken)
+      throw error
+    }
+  }
+
   /** Deals with what is not to be run now. */
   async #sort(taken: readonly Delivery[], now: Millis) {
     const { newId, dispatch, news } = this.#options
@@ -163,9 +174,9 @@ export class Station {
       } else ready.push({ delivery, parcel })
     }
     if (moved.length > 0) await dispatch.send(moved.map(({ shipment }) => shipment))
-    for (const { delivery } of moved) this.#intake.acknowledge(delivery)
+    const done = this.#intake.acknowledge([...moved, ...dropped].map(({ delivery }) => delivery))
     for (const { delivery, parcel } of dropped) {
-      if (!this.#intake.acknowledge(delivery)) continue
+      if (!done.has(delivery)) continue
       const ended = { ...parcel.state, finishedAt: now, reason: "expired" }
       news.tell(parcel, taskStateOf(ended, "cancelled"))
     }
@@ -174,19 +185,10 @@ export class Station {
 
   /** It came back without a word from whoever had it. */
   #returned(parcel: Parcel, queue: string, now: Millis): Shipment {
-    const { state } = parcel
-    if (!isSpent(parcel)) return { parcel, queue, to: "queue" }
-    const failure: Failure = {
-      kind: "worker lost",
-      attempt: attemptOf(state),
-      at: now,
-      message: isOnce(parcel)
-        ? "the worker or its connection was lost, and it runs only once"
-        : `delivered ${state.redeliveries} times, and each time the worker or its connection was lost`,
-    }
-    const dead = { ...withFailure(state, failure), finishedAt: now, reason: failure.kind }
-    this.#options.news.tell(parcel, taskStateOf(dead, "failed"))
-    return { parcel: { ...parcel, state: dead }, queue, to: "dead" }
+    const shipment = returned(parcel, queue, now)
+    const { state } = shipment.parcel
+    if (shipment.to === "dead") this.#options.news.tell(parcel, taskStateOf(state, "failed"))
+    return shipment
   }
 
   async #giveBackHeld(all: readonly Held[]): Promise<void> {
@@ -196,8 +198,8 @@ export class Station {
     await this.#options.dispatch.send(
       ours.map(({ parcel, delivery: { queue } }) => ({ parcel, queue, to: "queue" })),
     )
+    this.#intake.acknowledge(ours.map(({ delivery }) => delivery))
     for (const { delivery, copy } of ours) {
-      this.#intake.acknowledge(delivery)
       if (copy !== undefined) await this.#hold.takeOut(delivery.queue, new Set([copy]))
     }
   }
@@ -213,7 +215,7 @@ export class Station {
         to: "queue",
       })),
     )
-    for (const delivery of deliveries) this.#intake.acknowledge(delivery)
+    this.#intake.acknowledge(deliveries)
   }
 
   // ── settle ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,16 +233,18 @@ export class Station {
       const { outcome } = settlement
       const held = this.#held.get(keyOf(outcome.lease))
       if (held && outcome.lease.worker === this.#options.id && this.#isOurs(held)) {
-        applying.push({ held, settlement, ...applied(held, outcome, now) })
+        const { parcel, lease, delivery, startedAt } = held
+        const run = { parcel, queue: delivery.queue, epoch: lease.epoch, startedAt }
+        applying.push({ held, settlement, ...applied(run, outcome, now) })
       } else if (!this.#applied.has(keyOf(outcome.lease))) lost.push(outcome.lease)
     }
     const shipments = applying.flatMap((one) => one.shipments)
     if (shipments.length > 0) await this.#options.dispatch.send(shipments)
     if (!wantsMore) await this.#intake.quiesce()
+    // One that is lost in this very moment: what was published counts, and the task runs once more.
+    this.#intake.acknowledge(applying.map(({ held }) => held.delivery))
     for (const { held, settlement, state } of applying) {
       this.#held.delete(keyOf(held.lease))
-      // Lost in this very moment: what was published counts, and the task runs once more.
-      this.#intake.acknowledge(held.delivery)
       if (held.copy !== undefined) await this.#hold.takeOut(held.delivery.queue, new Set([held.copy]))
       this.#applied.add(keyOf(held.lease))
       this.#tellEnd(held, settlement, state)
@@ -377,92 +381,4 @@ export class Station {
   }
 }
 
-/** It has come back as often as it may. */
-const isSpent = (parcel: Parcel): boolean =>
-  parcel.state.redeliveries >= maxRedeliveries || (parcel.state.redeliveries > 0 && isOnce(parcel))
-
-function isOnce({ record }: Parcel): boolean {
-  try {
-    return fromRecord(record).once === true
-  } catch {
-    // It is not run at all.
-    return false
-  }
-}
-
 const keyOf = ({ id, epoch }: Pick<Lease, "id" | "epoch">): string => `${id}#${epoch}`
-
-function refuse(outcome: Outcome): void {
-  if (outcome.to === "waiting") {
-    throw needsStore("waiting for events")
-  }
-  if (outcome.to === "blocked") {
-    throw needsStore("waiting for other tasks")
-  }
-}
-
-/** What an outcome sends, and the state it leaves. */
-function applied(
-  { parcel, lease, delivery, startedAt }: Held,
-  outcome: Outcome,
-  now: Millis,
-): { shipments: Shipment[]; state: Carried } {
-  const { queue } = delivery
-  const { dueAt: _, ...before } = parcel.state
-  const state: Carried = { ...before, epoch: lease.epoch }
-  const spawned = (outcome.spawn ?? []).map(
-    (record): Shipment => ({
-      parcel: { record, state: freshState },
-      queue: record.queue,
-      to: "queue",
-      ...(record.runAt && { dueAt: instantOf(record.runAt, now) }),
-    }),
-  )
-  const to = (next: Carried, more: Partial<Shipment> = {}) => ({
-    shipments: [
-      ...spawned,
-      { parcel: { ...parcel, state: next }, queue, to: "queue", ...more } satisfies Shipment,
-    ],
-    state: next,
-  })
-  switch (outcome.to) {
-    case "completed":
-      return { shipments: spawned, state: { ...state, finishedAt: now } }
-    case "cancelled":
-      return { shipments: spawned, state: { ...state, finishedAt: now, reason: outcome.reason } }
-    case "failed":
-      return to(
-        { ...withFailure(state, outcome.failure), startedAt, finishedAt: now, reason: outcome.failure.kind },
-        { to: "dead" },
-      )
-    case "scheduled": {
-      const dueAt = instantOf(outcome.when, now)
-      if (outcome.charge === "none") return to(postponed(state, outcome), { dueAt })
-      const { tally: __, ...rest } = withFailure(state, outcome.failure)
-      return to({ ...rest, retryCount: state.retryCount + 1 }, { dueAt })
-    }
-    case "pending":
-      if (outcome.charge === "none") return to(state)
-      return to({ ...withFailure(state, outcome.failure), crashes: state.crashes + 1 })
-    case "waiting":
-    case "blocked":
-      // Refused before anything was applied.
-      return { shipments: [], state }
-    default:
-      return unreachable(outcome)
-  }
-}
-
-function postponed(
-  state: Carried,
-  { tally }: Extract<Outcome, { to: "scheduled"; charge: "none" }>,
-): Carried {
-  const { tally: _, ...rest } = state
-  return { ...rest, postponements: state.postponements + 1, ...(tally !== undefined && { tally }) }
-}
-
-const withFailure = (state: Carried, failure: Failure): Carried => ({
-  ...state,
-  failures: [...state.failures, failure].slice(-keptFailures),
-  failureCount: state.failureCount + 1,
-})

@@ -77,10 +77,15 @@ export class StoredEngine implements Engine {
 
   async close() {
     this.#closing.abort()
-    for (const desk of this.#desks.values()) await desk.close()
-    this.#desks.clear()
-    await this.#broker.close()
-    await this.#store.close()
+    try {
+      for (const desk of this.#desks.values()) await desk.close()
+      this.#desks.clear()
+      await this.#broker.close()
+    } finally {
+      // Without a broker a relay that is under way ends at once, and no store is closed under it.
+      await this.#relaying
+      await this.#store.close()
+    }
   }
 
   async push(tasks: readonly TaskRecord[]) {
@@ -93,7 +98,13 @@ export class StoredEngine implements Engine {
 
   async claim(worker: WorkerRef, demand: Demand) {
     if (demand.queues.some(({ name }) => name === "*")) throw needsStore("-q '*'")
-    const { wakeIn } = await this.#relay({ advance: true })
+    let wakeIn: Millis | undefined
+    try {
+      wakeIn = (await this.#relay({ advance: true })).wakeIn
+    } catch (error) {
+      // A broker that takes nothing at present may well have something, and have room again when that is taken.
+      ignorePassing(error)
+    }
     const claimed = await this.#desk(worker.id).claim(worker, demand)
     return { ...claimed, ...(wakeIn !== undefined && { wakeIn }) }
   }
