@@ -4,7 +4,7 @@
  * with NotifyAccess=all; where libc cannot be reached that way, it is what is left.
  */
 import { dlopen, ptr } from "bun:ffi"
-import type { Clock, Millis } from "./core/clock.ts"
+import type { Millis } from "./core/clock.ts"
 
 export interface ServiceManager {
   ready(status: string): void
@@ -18,14 +18,16 @@ export interface ServiceManager {
 type Environment = Readonly<Record<string, string | undefined>>
 
 /** What systemd asked for; without its variables nothing is sent. */
-export function serviceManager(env: Environment, clock: Clock): ServiceManager {
+export function serviceManager(env: Environment): ServiceManager {
   const path = env.NOTIFY_SOCKET
-  const send = path ? senderTo(path) : () => undefined
+  const libc = path ? openLibc() : undefined
+  const send = path ? senderTo(path, libc) : () => undefined
   const interval = watchdogInterval(env)
   let timer: Timer | undefined
   return {
     ready: (status) => send(`READY=1\nSTATUS=${status}`),
-    reloading: () => send(`RELOADING=1\nMONOTONIC_USEC=${Math.round(clock.mono() * 1000)}`),
+    reloading: () =>
+      send(["RELOADING=1", ...(libc ? [`MONOTONIC_USEC=${monotonicMicros(libc)}`] : [])].join("\n")),
     stopping: () => send("STOPPING=1"),
     watch(isAlive) {
       if (!path || interval === undefined) return
@@ -45,14 +47,23 @@ function watchdogInterval({ WATCHDOG_USEC, WATCHDOG_PID }: Environment): Millis 
   return Math.max(1, micros / 2000)
 }
 
-// socket(2), sendto(2), unix(7), as on every Linux.
+// socket(2), sendto(2), unix(7), clock_gettime(2), as on every 64-bit Linux.
+const monotonicClock = 1
 const unixFamily = 1
 const datagramCloexec = 2 | 0x80000
 const noSignal = 0x4000
 const libraries = ["libc.so.6", `libc.musl-${process.arch === "arm64" ? "aarch64" : "x86_64"}.so.1`]
 
-function senderTo(path: string): (message: string) => void {
-  const libc = openLibc()
+type Libc = NonNullable<ReturnType<typeof openLibc>>
+
+/** Since the machine came up: systemd compares it with the moment at which it asked. Our own clocks begin with the process. */
+function monotonicMicros(libc: Libc): bigint {
+  const time = new BigInt64Array(2)
+  libc.clock_gettime(monotonicClock, ptr(time))
+  return time[0]! * 1_000_000n + time[1]! / 1_000n
+}
+
+function senderTo(path: string, libc: Libc | undefined): (message: string) => void {
   if (!libc) return (message) => sendByProgram(message)
   // A name that begins with @ is in the abstract namespace: its first byte is NUL.
   const address = Buffer.concat([Uint8Array.of(unixFamily, 0), Buffer.from(path.replace(/^@/, "\0"))])
@@ -73,6 +84,7 @@ function openLibc() {
         socket: { args: ["i32", "i32", "i32"], returns: "i32" },
         sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: "i64" },
         close: { args: ["i32"], returns: "i32" },
+        clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
       }).symbols
     } catch {
       // Another libc, perhaps.

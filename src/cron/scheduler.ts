@@ -37,7 +37,7 @@ export async function startScheduler({ flags, session }: Invocation<typeof sched
   const secrets = new Secrets()
   const talk = talkFor(session, flags["log-format"], (line) => voice.say(line))
   const remark = (message: string) => talk.remark(message)
-  const service = serviceManager(session.env, session.clock)
+  const service = serviceManager(session.env)
   try {
     const engine = await session.engine()
     const times = await timesFor(flags, session, engine, remark)

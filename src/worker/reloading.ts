@@ -12,6 +12,9 @@ export interface ReloadingOptions {
   /** Throws for settings that make no sense. */
   readonly reread: () => Setup
   readonly describe: (setup: Setup) => string
+  /** Around each reload. */
+  readonly begun: () => void
+  readonly ended: () => void
   readonly remark: (message: string) => void
   /** What the command line names; what that has imported is watched too. */
   readonly watched?: Watched
@@ -63,13 +66,16 @@ export class Reloading {
 
   async #reload(): Promise<void> {
     this.#again = false
-    const { supervisor, reread, describe, remark } = this.#options
+    const { supervisor, reread, describe, begun, ended, remark } = this.#options
+    begun()
     try {
       const setup = await supervisor.reload(reread())
       remark(`reloaded: ${describe(setup)}`)
       this.#watchAll()
     } catch (error) {
       remark(`not reloaded: ${messageOf(error)}`)
+    } finally {
+      ended()
     }
   }
 

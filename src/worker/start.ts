@@ -9,7 +9,7 @@ import { checkText } from "../core/name.ts"
 import { viewJson } from "../core/view.ts"
 import type { Engine } from "../engine/engine.ts"
 import { teeInto } from "../run/tee.ts"
-import { serviceManager } from "../systemd.ts"
+import { type ServiceManager, serviceManager } from "../systemd.ts"
 import type { Crew } from "./crew.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
@@ -43,7 +43,7 @@ export async function startWorker({
     refuseIdle(setup, session)
     const logs = flags["log-dir"]
     const health = flags["health-file"]
-    const service = serviceManager(session.env, session.clock)
+    const service = serviceManager(session.env)
     const ticker = flags["no-scheduler"] ? undefined : await tickerFor(session, engine, remark)
     const maxRuns = countOf(flags["max-tasks"], "--max-tasks")
     const supervisor: Supervisor = new Supervisor(engine, () => session.connect(), {
@@ -58,7 +58,7 @@ export async function startWorker({
       ...(ticker && { ticker }),
       schedules: (crew) => schedulesFrom(crew, session, engine, remark),
       onReady: async () => {
-        service.ready("working")
+        service.ready(isWorking)
         await announce(engine, supervisor.id, mustered, talk)
         await warn(engine, talk)
       },
@@ -77,10 +77,12 @@ export async function startWorker({
         return read()
       },
       describe: (setup) => describe(setup, ""),
+      begun: () => service.reloading(),
+      ended: () => service.ready(isWorking),
       remark,
       ...(flags.watch && { watched: watchedBy(operands, flags.runner) }),
     })
-    const release = heedSignals(supervisor, reloading)
+    const release = heedSignals(supervisor, reloading, service)
     service.watch(() => !supervisor.isDeaf)
     try {
       const allWell = await supervisor.run()
@@ -95,6 +97,9 @@ export async function startWorker({
     await voice.close()
   }
 }
+
+/** What `systemctl status` says of it. */
+const isWorking = "working"
 
 /** Loaded only where handler files define something. */
 async function schedulesFrom(
@@ -181,8 +186,12 @@ function commandsIn({ commands, keys, signedOnly }: Permission): string[] {
   return keys.length > 0 ? [signedOnly ? "commands" : "signed commands"] : []
 }
 
-function heedSignals(supervisor: Supervisor, reloading: Reloading): () => void {
-  const stop = () => supervisor.stop()
+function heedSignals(supervisor: Supervisor, reloading: Reloading, service: ServiceManager): () => void {
+  const stop = () => {
+    service.stopping()
+    supervisor.stop()
+  }
+  // It may take longer than systemd waits for what it was told is stopping.
   const drain = () => supervisor.drain()
   const listeners = [
     ["SIGTERM", stop],

@@ -169,25 +169,32 @@ describe("--file", () => {
 
 /** Prints what is sent to a notification socket, one JSON text a line. */
 const listener = `
-import json, socket, sys
+import json, socket, sys, time
 s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
 s.bind(sys.argv[1].replace("@", "\\0", 1))
-print("listening", flush=True)
+print("listening", time.monotonic_ns() // 1000, flush=True)
 while True: print(json.dumps(s.recv(4096).decode()), flush=True)
 `
 
 describe("systemd is told", () => {
-  for (const where of ["a path", "the abstract namespace"]) {
-    test(`on a socket in ${where}: ready, alive, reloading, stopping`, async () => {
+  for (const [verb, where, says] of [
+    ["scheduler", "a path", "fires the cron entries of sqlite:"],
+    ["scheduler", "the abstract namespace", "fires the cron entries of sqlite:"],
+    ["work", "a path", "working"],
+  ] as const) {
+    test(`by tq ${verb}, on a socket in ${where}: ready, alive, reloading, stopping`, async () => {
       await using box = new Sandbox()
       const path = where === "a path" ? box.path("notify") : `@${box.path("notify")}`
       const systemd = box.spawn(["python3", "-c", listener, path])
       await systemd.says(/listening/, "stdout")
-      const live = box.start(["scheduler"], { env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "200000" } })
-      await systemd.says(/"READY=1\\nSTATUS=fires the cron entries of sqlite:/, "stdout")
+      const live = box.start([verb], { env: { NOTIFY_SOCKET: path, WATCHDOG_USEC: "200000" } })
+      await systemd.says(new RegExp(`"READY=1\\\\nSTATUS=${says}`), "stdout")
       await systemd.says(/("WATCHDOG=1"\n){3}/, "stdout")
       live.kill("SIGHUP")
       await systemd.says(/"RELOADING=1\\nMONOTONIC_USEC=\d+"\n("WATCHDOG=1"\n)*"READY=1/, "stdout")
+      // On the machine's clock: systemd passes over what was sent before it asked.
+      const [, start, sent] = /listening (\d+)[\s\S]*MONOTONIC_USEC=(\d+)/.exec(systemd.stdout)!
+      expect(Number(sent)).toBeGreaterThan(Number(start))
       // Suspended, it says nothing: systemd would restart it.
       live.kill("SIGSTOP")
       await waitFor(async () => {
