@@ -88,19 +88,25 @@ function lineOf(line: Member): Line {
   }
 }
 
-const taskOf = (task: Member): WholeTask => ({
-  record: recordOf(task.in("record")),
-  state: stateOf(task.in("state")),
-  memos: task.in("memos").list(memoOf),
-  consumed: task.in("consumed").list(consumedOf),
-  output: task.in("output").list(chunkOf),
-  ...task.optional("tally", (tally) => tally.text()),
-  ...task.optional("unserved", (unserved) => unserved.flag() || undefined),
-  ...task.optional("wait", (wait) => ({
-    event: wait.in("event").text(),
-    memo: wait.in("memo").text(),
-    ...wait.optional("key", (key) => key.text()),
-  })),
+const taskOf = (task: Member): WholeTask => {
+  const state = stateOf(task.in("state"))
+  return {
+    record: recordOf(task.in("record")),
+    state,
+    memos: task.in("memos").list(memoOf),
+    consumed: task.in("consumed").list(consumedOf),
+    output: task.in("output").list(chunkOf),
+    ...task.optional("tally", (tally) => tally.text()),
+    ...task.optional("unserved", (unserved) => unserved.flag() || undefined),
+    // Whoever waits must say for what, or nothing ever ends it.
+    ...(state.status === "waiting" ? { wait: waitOf(task.in("wait")) } : task.optional("wait", waitOf)),
+  }
+}
+
+const waitOf = (wait: Member): NonNullable<WholeTask["wait"]> => ({
+  event: wait.in("event").text(),
+  memo: wait.in("memo").text(),
+  ...wait.optional("key", (key) => key.text()),
 })
 
 const recordOf = (record: Member): TaskRecord => ({
@@ -129,18 +135,23 @@ const dependencyOf = (dependency: Member): Dependency => ({
   on: dependency.in("on").oneOf(["completed", "ended"]),
 })
 
+/** What every store has room for: nobody has had more of them. */
+const mostCounted = 2 ** 32 - 1
+const mostCrashes = 255
+const latest: Millis = 2 ** 48 - 1
+
 const stateOf = (state: Member): TaskState => ({
   status: state.in("status").oneOf(statuses),
-  retryCount: state.in("retryCount").count(),
-  crashes: state.in("crashes").count(),
+  retryCount: state.in("retryCount").count(mostCounted),
+  crashes: state.in("crashes").count(mostCrashes),
   postponements: state.in("postponements").count(),
-  epoch: state.in("epoch").count(),
+  epoch: state.in("epoch").count(mostCounted),
   failures: state.in("failures").list(failureOf),
   failureCount: state.in("failureCount").count(),
   ...state.optional("workerId", (id) => id.text()),
   ...state.optional("runAt", (at) => at.count()),
-  ...state.optional("startedAt", (at) => at.count()),
-  ...state.optional("finishedAt", (at) => at.count()),
+  ...state.optional("startedAt", (at) => at.count(latest)),
+  ...state.optional("finishedAt", (at) => at.count(latest)),
   ...state.optional("progress", (progress) => ({
     fraction: progress.in("fraction").fraction(),
     ...progress.optional("message", (message) => message.text()),
@@ -151,7 +162,7 @@ const stateOf = (state: Member): TaskState => ({
 
 const resultOf = (result: Member): Result => ({
   data: result.in("data").raw(),
-  ...result.optional("exitCode", (code) => code.integer()),
+  ...result.optional("exitCode", (code) => code.integer(2 ** 31)),
   ...result.optional("fullLength", (length) => length.count()),
 })
 
@@ -204,6 +215,9 @@ const cronOf = (entry: Member): CronEntry => ({
   ...entry.optional("lastTick", (tick) => tick.count()),
 })
 
+/** Longer than what a caller may choose: a step's id begins with that of its run. */
+const taskId = /^\w[^\s\p{Cc}]{0,511}$/u
+
 /** A value that came in, and where it stands: `task.record.priority`. */
 class Member {
   readonly #value: unknown
@@ -233,15 +247,17 @@ class Member {
   }
 
   id(): string {
-    return this.text((id) => id !== "" && id.length <= 256)
+    return this.text((id) => taskId.test(id))
   }
 
   flag(): boolean {
     return typeof this.#value === "boolean" ? this.#value : this.refuse()
   }
 
-  integer(): number {
-    return Number.isSafeInteger(this.#value) ? (this.#value as number) : this.refuse()
+  integer(below: number = Number.MAX_SAFE_INTEGER): number {
+    const value = this.#value
+    if (typeof value !== "number" || !Number.isSafeInteger(value)) return this.refuse()
+    return Math.abs(value) < below ? value : this.refuse()
   }
 
   count(most = Number.MAX_SAFE_INTEGER): number {

@@ -82,6 +82,15 @@ test.each([
     "line 2: task.state.status",
   ],
   [(whole: string[]) => whole.join("\n").replace('"name":"a"', '"name":"a b"'), "line 2: task.record.name"],
+  [
+    (whole: string[]) => whole.join("\n").replace('"crashes":0', '"crashes":256'),
+    "line 2: task.state.crashes",
+  ],
+  [
+    (whole: string[]) => whole.join("\n").replace('"status":"pending"', '"status":"waiting"'),
+    "line 2: task.wait is",
+  ],
+  [(whole: string[]) => whole.join("\n").replace('"id":"', '"id":"#'), "line 2: task.record.id"],
 ])("%p is refused, 65", async (text, says) => {
   await using box = new Sandbox()
   await box.ok(["push", "a", "--quiet"])

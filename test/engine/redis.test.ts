@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { Redis } from "ioredis"
 import type { Engine } from "../../src/engine/engine.ts"
+import type { RedisEngine } from "../../src/engine/redis/redis.ts"
 import { idsOf } from "../support/actor.ts"
 import { completed } from "../support/outcomes.ts"
 import { newNamespace, redisEngine, redisHarness } from "../support/redis.ts"
@@ -38,6 +39,19 @@ async function withStage(
     await stage.clear()
   }
 }
+
+/** A stage on a server whose processor is measured: nobody else may use it. */
+async function withStageAlone(play: Parameters<typeof withStage>[0]): Promise<void> {
+  await using server = await RedisServer.start()
+  await withStage(play, () => Promise.resolve(server.url))
+}
+
+/** Milliseconds of the server's processor so far: the machine that tests may be busy with something else. */
+const spent = async (raw: Redis): Promise<number> =>
+  [...(await raw.info("cpu")).matchAll(/used_cpu_(?:user|sys):([\d.]+)/g)].reduce(
+    (sum, [, seconds]) => sum + Number(seconds) * 1_000,
+    0,
+  )
 
 describe("documents of strangers", () => {
   test("become tasks of their queue, each once, in their order; those that are none are set aside and counted", () =>
@@ -232,34 +246,80 @@ describe("the store", () => {
       expect(await raw.hget(key("fact"), "bytes")).toBe("0")
     }))
 
-  test("purges thousands in portions that do not hold up the server", async () => {
-    // Its processor is measured: nobody else may use it.
-    await using server = await RedisServer.start()
-    await withStage(
-      async (stage, raw) => {
-        const { engine } = stage
-        for (let i = 0; i < 3; i++) await stage.push(...Array.from({ length: 4_000 }, () => ({})))
-        // Of the server's processor: the machine may be busy with something else.
-        const spent = async () =>
-          [...(await raw.info("cpu")).matchAll(/used_cpu_(?:user|sys):([\d.]+)/g)].reduce(
-            (sum, [, seconds]) => sum + Number(seconds) * 1_000,
-            0,
-          )
-        const before = await spent()
-        let portions = 0
+  test("is not held up by a task with thousands of parents that are all cancelled and retried", () =>
+    withStageAlone(async (stage, raw) => {
+      const { engine } = stage
+      const parents: string[] = []
+      for (let i = 0; i < 3; i++)
+        parents.push(...(await stage.push(...Array.from({ length: 1_000 }, () => ({})))))
+      const [last] = await stage.push({ after: parents.map((id) => ({ id, on: "completed" })) })
+      const worker = await stage.worker({ queues: [] })
+      const before = await spent(raw)
+      for (const change of [{ kind: "cancel", reason: "asked" }, { kind: "retry" }] as const) {
         let cursor: string | undefined
         do {
-          const target = { filter: { status: ["pending"] as const }, ...(cursor !== undefined && { cursor }) }
-          cursor = (await engine.revise(target, { kind: "delete" })).cursor
-          portions++
+          const target = { filter: {}, ...(cursor !== undefined && { cursor }) }
+          cursor = (await engine.revise(target, change)).cursor
         } while (cursor !== undefined)
-        expect(await engine.count({})).toBe(0)
-        expect(portions).toBeGreaterThan(20)
-        expect(((await spent()) - before) / portions).toBeLessThan(100)
-      },
-      () => Promise.resolve(server.url),
-    )
-  })
+        await worker.tidy()
+      }
+      expect((await spent(raw)) - before).toBeLessThan(5_000)
+      expect(await stage.status(last)).toBe("blocked")
+    }))
+
+  test("takes over from the newest of many dead workers, though who buried it could not", () =>
+    withStage(async (stage, raw, key) => {
+      const engine = redisEngine(await sharedRedis(), key("").slice(1, -2), stage.ground.clock)
+      const sweeper = await stage.worker({ name: "sweeper" }, engine)
+      const now = Number((await raw.time())[0]) * 1_000
+      for (let i = 0; i < 200; i++) await raw.zadd(key("dead"), now, `dead-${i}`)
+      const doomed = await stage.worker({ name: "doomed" }, engine)
+      const ids = await stage.push({}, {})
+      expect(await doomed.claims()).toHaveLength(2)
+      await raw.hset(key("worker:sweeper"), "session", 2)
+      expect(await stage.bury(sweeper, doomed)).toEqual([])
+      const heir = await stage.worker({ name: "heir" })
+      expect(idsOf((await heir.sweep()).orphans)).toEqual([...ids])
+      await engine.close()
+    }))
+
+  test("takes copies without expiring all that is late at once, and none that is late", () =>
+    withStageAlone(async (stage, raw) => {
+      const engine = stage.engine as RedisEngine
+      const worker = await stage.worker({ queues: [] })
+      for (let i = 0; i < 20; i++) {
+        await stage.push(...Array.from({ length: 2_000 }, () => ({ expiresAt: { in: 1 } })))
+      }
+      const [id] = await stage.push({ expiresAt: { in: 1 } })
+      const copies = []
+      for (let more = true; more; ) {
+        const sent = await engine.dispatch(500, { advance: false })
+        copies.push(...sent.copies)
+        more = sent.more
+      }
+      const copy = copies.find(({ task }) => task.id === id)!.copy
+      const before = await spent(raw)
+      expect((await engine.take(worker.ref, [{ id, copy }], 1)).taken).toEqual(["stale"])
+      expect((await spent(raw)) - before).toBeLessThan(400)
+      expect(await stage.state(id)).toMatchObject({ status: "cancelled", reason: "expired" })
+    }))
+
+  test("purges thousands in portions that do not hold up the server", () =>
+    withStageAlone(async (stage, raw) => {
+      const { engine } = stage
+      for (let i = 0; i < 3; i++) await stage.push(...Array.from({ length: 4_000 }, () => ({})))
+      const before = await spent(raw)
+      let portions = 0
+      let cursor: string | undefined
+      do {
+        const target = { filter: { status: ["pending"] as const }, ...(cursor !== undefined && { cursor }) }
+        cursor = (await engine.revise(target, { kind: "delete" })).cursor
+        portions++
+      } while (cursor !== undefined)
+      expect(await engine.count({})).toBe(0)
+      expect(portions).toBeGreaterThan(20)
+      expect(((await spent(raw)) - before) / portions).toBeLessThan(100)
+    }))
 })
 
 describe("a server that refuses", () => {

@@ -272,8 +272,8 @@ export class RedisEngine implements OutboxStore {
     const { completedFor, failedFor, completedCount, spare, outputBytes, queueCounts } = retention
     const counts = Object.entries(queueCounts)
     const args = [limit, completedFor, failedFor, completedCount, spare, outputBytes, counts.length]
-    const pruned = numberOf(await this.#store.run("prune", [...args, ...counts.flat()]))
-    return { pruned, more: pruned >= limit }
+    const [pruned, more] = listOf(await this.#store.run("prune", [...args, ...counts.flat()]))
+    return { pruned: numberOf(pruned), more: numberOf(more) === 1 }
   }
 
   async report({ id, epoch, worker }: Lease, notes: readonly Note[]) {

@@ -1,5 +1,6 @@
 import { describe, expect } from "bun:test"
 import { defaultRetention, type Retention } from "../../../src/core/filter.ts"
+import type { Item } from "../../../src/engine/engine.ts"
 import { blocked, completed, failed, spawning } from "../../support/outcomes.ts"
 import { after, afterAny } from "./after.ts"
 import type { Stage } from "./stage.ts"
@@ -194,6 +195,58 @@ export function pruneRules(suite: Suite): void {
         expect(await stage.engine.count({ status: ["pending"] })).toBe(2_000)
       },
       "after",
+    )
+
+    rule(
+      "does not wait for parents that cannot go yet, however many they are",
+      async (stage) => {
+        const worker = await stage.worker({ queues: ["parents", "soon"] })
+        const parents: string[] = []
+        for (const queue of [
+          ...Array.from({ length: 450 }, () => "late"),
+          ...Array.from({ length: 50 }, () => "soon"),
+        ]) {
+          const [parent] = await stage.push({ queue: "parents" })
+          await stage.push({ queue, after: after(parent) })
+          parents.push(parent)
+        }
+        await worker.settle(...(await worker.claims({ limit: 500 })).map((claim) => completed(claim)))
+        await worker.tidy()
+        await stage.pass(day)
+        for (let portions = 0; portions < 10; portions++) await stage.engine.prune(nothing, 100)
+        expect(await left(stage, parents)).toHaveLength(500)
+        await worker.beat()
+        await worker.settle(...(await worker.claims({ limit: 500 })).map((claim) => completed(claim)))
+        await stage.pass(day)
+        for (let portions = 0; portions < 20; portions++) await stage.engine.prune(nothing, 100)
+        expect(await left(stage, parents)).toHaveLength(450)
+      },
+      "after",
+    )
+
+    rule(
+      "says that there is more until all of what was moved here is removed too",
+      async (stage) => {
+        const worker = await stage.worker()
+        const ids = await stage.push(...Array.from({ length: 900 }, () => ({})))
+        await worker.settle(...(await worker.claims({ limit: 900 })).map((claim) => completed(claim)))
+        const items: Item[] = []
+        let cursor: string | undefined
+        do {
+          const portion = await stage.engine.dump(cursor)
+          items.push(...portion.items)
+          cursor = portion.cursor
+        } while (cursor !== undefined)
+        await stage.engine.revise({ ids }, { kind: "delete" })
+        expect(await stage.engine.count({})).toBe(0)
+        await stage.engine.restore(items)
+        expect(await stage.engine.count({ status: ["completed"] })).toBe(900)
+        await stage.pass(day)
+        while ((await stage.engine.prune(nothing, 500)).more);
+        expect(await stage.engine.count({})).toBe(0)
+      },
+      "move",
+      "revise",
     )
 
     rule(

@@ -297,6 +297,25 @@ export function revivalRules(suite: Suite): void {
       expect(await stage.status(child)).toBe("pending")
     })
 
+    rule(
+      "does not free a child that was retried before it was told, and waits for another",
+      async (stage) => {
+        const [parent, other] = await stage.push({ queue: "parents" }, {})
+        const children = await stage.push(
+          ...Array.from({ length: 2_000 }, () => ({ after: after(parent, other) })),
+        )
+        const last = children.at(-1)!
+        const worker = await stage.worker({ queues: ["parents"] })
+        await worker.settle(completed(await worker.take()))
+        await stage.engine.revise({ ids: [parent] }, { kind: "delete" })
+        await stage.engine.revise({ ids: [last] }, { kind: "cancel", reason: "asked" })
+        expect(await retry(stage, last)).toMatchObject({ outcome: "done" })
+        await worker.tidy()
+        expect(await stage.state(last)).toMatchObject({ status: "blocked", blockers: [other] })
+        expect(await stage.engine.count({ status: ["blocked"] })).toBe(2_000)
+      },
+    )
+
     rule("does not free a child that waits for another parent too", async (stage) => {
       const [a, b] = await stage.push({}, {})
       const [child] = await stage.push({ after: [...afterAny(a), ...after(b)] })

@@ -43,7 +43,7 @@
 --                        and how often it had beaten (beats)
 --   leases:ID    set     SEQs of the tasks leased to it
 --   notices:ID   list    "EPOCH TASK" of cancelled runs that it is to kill
---   dead         zset    id by its death
+--   dead, gone   zset    id by its death: what it held is to be taken over; it holds nothing any more
 --   audience     hash    id -> what it serves, JSON; alive  zset  id by its last beat
 --   bell:ID      zset    something waits for this worker: an order, or it was told to stop waiting
 --   wake:QUEUE   zset    something in the queue waits for a worker; wake:*  the same of any queue. One member, however much
@@ -51,6 +51,7 @@
 --
 -- The rest
 --   event:NAME, event:NAME\nKEY  zset  numbers of events by time; payload  hash  number -> payload; eventnames  set
+--   eventages    zset    the same by the time of their oldest event
 --   cron:NAME    hash    revision spec next paused lastTick lastTasks skipped; crons  set; crondue  zset  by next
 --   paused       set     queues
 --   fact         hash    seq, event (numbers given out), bytes (of kept output), quarantined, low (first chunk of bitmaps); where

@@ -22,6 +22,7 @@ if before == 'dead' then call('HSET', P .. 'beats', worker, call('HGET', key, 'b
 call('HINCRBY', P .. 'beats', worker, 1)
 call('ZADD', P .. 'alive', now, worker)
 call('ZREM', P .. 'dead', worker)
+call('ZREM', P .. 'gone', worker)
 if status == 'running' then call('HSET', P .. 'audience', worker, audience) else call('HDEL', P .. 'audience', worker) end
 
 for _ = 1, tonumber(arg()) do

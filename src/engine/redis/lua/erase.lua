@@ -46,6 +46,12 @@ local function erase(t)
   count(t, t.status, -1)
   mark(of_status[t.status], t.seq, 0)
   mark(P .. 'of:' .. t.queue .. ':', t.seq, 0)
+  -- What somebody else wrote may have no place.
+  if id_of(t.seq) ~= id then
+    tasks[id], raw[id] = false, false
+    t.dirty = nil
+    return kept
+  end
   local page = floor(t.seq / PAGE)
   local list = P .. 'ids:' .. text(page)
   call('LSET', list, t.seq % PAGE, '')

@@ -163,39 +163,56 @@ local function cancel(t, reason)
   finish(t, 'x')
 end
 
--- Counts how a task stands with its parents, those that were removed left out; not so the one that has just told it of its
--- end. Returns how many are open, and one that has ended otherwise than it needs.
+-- The edges to its parents: parent, edge, parent, edge … Many parents in a row may ask the same child.
+local function edges_of(t)
+  t.edges = t.edges or call('HGETALL', P .. 'deps:' .. t.id)
+  return t.edges
+end
+
+local function set_edge(t, parent, edge)
+  call('HSET', P .. 'deps:' .. t.id, parent, edge)
+  t.edges = nil
+end
+
+-- Counts how a task stands with its parents. One that was removed counts no more, and what it has not told yet is of no interest
+-- any more; not so the one that has just told of its end. Returns how many are open, or nil and one that has ended otherwise than
+-- the task needs.
 local function open_parents(t, teller)
-  local open, dead = 0, nil
-  local edges = call('HGETALL', P .. 'deps:' .. t.id)
-  for i = 1, #edges, 2 do
-    local id, edge = edges[i], edges[i + 1]
+  local open, edges = 0, edges_of(t)
+  -- Where one was found before, there may be one again: with ten thousand parents a search is long.
+  local n, from = #edges / 2, t.dead_at or 0
+  for k = 0, n - 1 do
+    local place = (from + k) % n
+    local id, edge = edges[2 * place + 1], edges[2 * place + 2]
     local is_open = string.sub(edge, 2, 2) == '0'
     if is_open and id == teller then
       open = open + 1
-    elseif is_open and call('ZSCORE', P .. 'kids:' .. id, t.id) then
+    elseif is_open and not call('ZSCORE', P .. 'kids:' .. id, t.id) then
+      call('HDEL', P .. 'deps:' .. t.id, id)
+    elseif is_open then
       local parent = load(id)
-      if parent then
-        open = open + 1
-        local ended_badly = parent.status == 'f' or parent.status == 'x'
-        if ended_badly and string.sub(edge, 1, 1) == 'C' then dead = id end
+      local ended_badly = parent and (parent.status == 'f' or parent.status == 'x')
+      if ended_badly and string.sub(edge, 1, 1) == 'C' then
+        t.dead_at = place
+        return nil, id
       end
+      if parent then open = open + 1 end
     end
   end
-  return open, dead
+  return open
 end
 
 local function revive(t, teller)
   if t.status ~= 'x' or t.reason ~= 'parent' then return end
   if holder_in_the_way(t) then return end
-  local open, dead = open_parents(t, teller)
-  if dead or open == 0 then return end
+  local open = open_parents(t, teller)
+  if not open or open == 0 then return end
   become_blocked(t, open)
   if t.kids then start_cascade(t, 'r') end
 end
 
 local function satisfy(t, parent, edge)
-  call('HSET', P .. 'deps:' .. t.id, parent, string.sub(edge, 1, 1) .. '1' .. string.sub(edge, 3))
+  set_edge(t, parent, string.sub(edge, 1, 1) .. '1' .. string.sub(edge, 3))
   local blockers = x_number(t, 'bl') or 0
   if t.status ~= 'b' or blockers <= 0 then return end
   set(t, 'bl', blockers - 1)
@@ -225,7 +242,10 @@ local function drain_portion(list, limit)
     local t = load(kids[i])
     local edge = t and call('HGET', P .. 'deps:' .. t.id, parent)
     if edge and string.sub(edge, 2, 2) == '0' then tell(t, parent, edge, news) end
-    if edge and is_orphaned then call('HDEL', P .. 'deps:' .. t.id, parent) end
+    if edge and is_orphaned then
+      call('HDEL', P .. 'deps:' .. t.id, parent)
+      t.edges = nil
+    end
   end
   if told < limit then
     call('ZREM', P .. 'cascade', list)
@@ -237,13 +257,13 @@ local function drain_portion(list, limit)
   return told
 end
 
--- Drains up to `limit` children. Returns whether there are more.
+-- Drains up to `limit` children, and lists. Returns whether there are more.
 local function drain_cascades(limit)
   while true do
     local list = call('ZRANGE', P .. 'cascade', 0, 0)[1]
     if not list then return false end
     if limit <= 0 then return true end
-    limit = limit - drain_portion(list, limit)
+    limit = limit - math.max(1, drain_portion(list, limit))
   end
 end
 

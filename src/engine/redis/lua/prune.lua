@@ -3,7 +3,7 @@
 -- KEYS[1] -> the prefix
 -- ARGV    -> limit; how long completed and cancelled ones are kept, failed ones; how many completed ones a queue; younger than that
 --            the count spares them; bytes of output kept; how many queues have a count of their own, each: queue, count
--- Returns    how many were removed
+-- Returns    how many were removed, 1 if there may be more to remove
 
 local limit, completed_for, failed_for, keep, spare, budget =
   tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg()), tonumber(arg())
@@ -13,13 +13,23 @@ for _ = 1, tonumber(arg()) do
   keeps[queue] = tonumber(arg())
 end
 
--- Events, for waits that come after them.
-for _, log in ipairs(call('SMEMBERS', P .. 'eventnames')) do
-  local old = call('ZRANGEBYSCORE', P .. 'event:' .. log, '-inf', '(' .. text(now - 7 * 86400000), 'LIMIT', 0, 500)
+-- Events, for waits that come after them: of some logs whose oldest is too old, some.
+local too_old = '(' .. text(now - 7 * 86400000)
+for _, log in ipairs(call('ZRANGEBYSCORE', P .. 'eventages', '-inf', too_old, 'LIMIT', 0, 200)) do
+  local old = call('ZRANGEBYSCORE', P .. 'event:' .. log, '-inf', too_old, 'LIMIT', 0, 500)
   many('ZREM', P .. 'event:' .. log, old)
   if not string.find(log, '\n', 1, true) then many('HDEL', P .. 'payload', old) end
-  if call('EXISTS', P .. 'event:' .. log) == 0 then call('SREM', P .. 'eventnames', log) end
+  local oldest = call('ZRANGE', P .. 'event:' .. log, 0, 0, 'WITHSCORES')[2]
+  if oldest then
+    call('ZADD', P .. 'eventages', oldest, log)
+  else
+    call('ZREM', P .. 'eventages', log)
+    call('SREM', P .. 'eventnames', log)
+  end
 end
+
+-- Children, steps and entries that have been looked at: a script must not take long.
+local looks, most_looks = 0, 4000
 
 -- Never removed: parents of live dependents or of such that have not been told, held unique keys, a flow's run of which a step is
 -- live again.
@@ -27,18 +37,26 @@ local function is_untied(t)
   local x = extra(t)
   if x and x.uk and (tonumber(x.uu) or 0) > now and call('HGET', P .. 'unique', x.uk) == t.id then return false end
   if x and x.fs == '' then
-    for _, id in ipairs(call('HKEYS', P .. 'deps:' .. t.id)) do
+    local steps = call('HKEYS', P .. 'deps:' .. t.id)
+    looks = looks + #steps
+    for _, id in ipairs(steps) do
       local step = load(id)
       if step and not is_end(step.status) then return false end
     end
   end
   if not t.kids then return true end
   if call('HEXISTS', P .. 'news', t.id) == 1 then return false end
-  for _, id in ipairs(call('ZRANGE', P .. 'kids:' .. t.id, 0, -1)) do
-    local child = load(id)
-    if child and not is_end(child.status) then return false end
+  local from = 0
+  while true do
+    local kids = call('ZRANGE', P .. 'kids:' .. t.id, from, from + 99)
+    for _, id in ipairs(kids) do
+      local child = load(id)
+      if child and not is_end(child.status) then return false end
+    end
+    looks = looks + #kids
+    if #kids < 100 then return true end
+    from = from + 100
   end
-  return true
 end
 
 -- The run that a step belongs to.
@@ -62,50 +80,61 @@ end
 
 local pruned = 0
 
--- Removes the oldest that ended before `before`, up to `most`. Of those that were spared a call looks at 200, and the next one at those
--- behind them.
-local function prune_older(queue, status, before, most)
-  local n = 0
-  local spared = P .. 'spared:' .. status .. ':' .. queue
-  local place = 'spared ' .. status .. ' ' .. queue
-  local from = tonumber(call('HGET', FACT, place) or 0)
-  local entries = call('ZRANGEBYSCORE', spared, '-inf', '(' .. text(before), 'LIMIT', from, 200)
-  local looked, kept = 0, 0
-  for _, entry in ipairs(entries) do
-    if n >= most then break end
-    looked = looked + 1
-    local t = ended_as(entry, status)
-    if t and not is_removable(t) then
-      kept = kept + 1
-    else
-      call('ZREM', spared, entry)
-      if t then
-        erase(t)
-        n = n + 1
+-- Of those that were spared before. Those that still cannot go must not keep others waiting: each time goes on where the last
+-- one stopped.
+local function prune_spared(queue, status, before, most)
+  local spared, cursor = P .. 'spared:' .. status .. ':' .. queue, 'spared ' .. status .. ' ' .. queue
+  local present = call('HGET', FACT, cursor)
+  local rank, n, at_end = tonumber(present or 0), 0, false
+  while n < most and looks < most_looks and not at_end do
+    local entries = call('ZRANGE', spared, rank, rank + 99, 'WITHSCORES')
+    at_end = #entries < 200
+    for i = 1, #entries, 2 do
+      if n >= most or looks >= most_looks then
+        at_end = false
+        break
+      end
+      if tonumber(entries[i + 1]) >= before then
+        at_end = true
+        break
+      end
+      looks = looks + 1
+      local t = ended_as(entries[i], status)
+      if t and not is_removable(t) then
+        rank = rank + 1
+      else
+        call('ZREM', spared, entries[i])
+        if t then
+          erase(t)
+          n = n + 1
+        end
       end
     end
   end
-  local following = looked < 200 and looked == #entries and 0 or from + kept
-  if following > 0 then call('HSET', FACT, place, following) elseif from > 0 then call('HDEL', FACT, place) end
-  if n >= most then return n end
+  if at_end then rank = 0 end
+  if rank > 0 then call('HSET', FACT, cursor, rank) elseif present then call('HDEL', FACT, cursor) end
+  return n
+end
+
+-- Removes the oldest that ended before `before`, up to `most`.
+local function prune_older(queue, status, before, most)
+  local n = prune_spared(queue, status, before, most)
   local list = P .. 'ended:' .. status .. ':' .. queue
-  looked = 0
-  while n < most and looked < 2000 do
+  while n < most and looks < most_looks do
     local entries = call('LRANGE', list, 0, 99)
     local gone = 0
     for _, entry in ipairs(entries) do
       local finished = tonumber(string.match(entry, ' (%d+)$'))
-      if n >= most or (finished and finished >= before) then break end
-      gone = gone + 1
+      if n >= most or looks >= most_looks or (finished and finished >= before) then break end
+      gone, looks = gone + 1, looks + 1
       local t = ended_as(entry, status)
       if t and is_removable(t) then
         erase(t)
         n = n + 1
       elseif t then
-        call('ZADD', spared, finished, entry)
+        call('ZADD', P .. 'spared:' .. status .. ':' .. queue, finished, entry)
       end
     end
-    looked = looked + 100
     if gone > 0 then call('LPOP', list, gone) end
     if gone < 100 then break end
   end
@@ -151,7 +180,7 @@ if excess > 0 and pruned < limit then
         end
       end
     end
-    return excess <= 0 or pruned >= limit
+    return excess <= 0 or pruned >= limit or looks >= most_looks
   end)
   -- What could not go is passed over until the end is reached.
   call('HSET', FACT, 'heavy', following or 0)
@@ -182,4 +211,5 @@ for _ = 1, 8 do
   sweep_at = sweep_at + 1
 end
 call('HSET', FACT, 'tidy', sweep_at)
-return pruned
+-- Where all of this was in vain, the next one is not due at once.
+return { pruned, (pruned >= limit or (pruned > 0 and looks >= most_looks)) and 1 or 0 }

@@ -58,7 +58,7 @@ local function parents_of(after)
 end
 
 local function adopt(parent, on, satisfied, t)
-  call('HSET', P .. 'deps:' .. t.id, parent.id, on .. (satisfied and '1' or '0') .. text(parent.seq))
+  set_edge(t, parent.id, on .. (satisfied and '1' or '0') .. text(parent.seq))
   call('ZADD', P .. 'kids:' .. parent.id, t.seq, t.id)
   if not parent.kids then
     parent.kids = true

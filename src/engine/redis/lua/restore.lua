@@ -198,6 +198,7 @@ local function restore_event()
   for _, one in ipairs(key == '' and { name } or { name, log }) do
     call('ZADD', P .. 'event:' .. one, time, member)
     call('SADD', P .. 'eventnames', one)
+    call('ZADD', P .. 'eventages', 'LT', time, one)
   end
   call('HSET', P .. 'payload', member, payload)
   return 'r'

@@ -23,7 +23,7 @@ local function retry(t)
   if holder then return false, holder end
   local open, dead = 0, nil
   if t.extra then open, dead = open_parents(t) end
-  if dead then return false, dead end
+  if not open then return false, dead end
   local was = t.status
   drop_result(t)
   t.retry, t.crashes, t.reason, t.startedAt, t.finishedAt = 0, 0, nil, nil, nil

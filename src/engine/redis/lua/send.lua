@@ -13,6 +13,7 @@ local member = string.format('%015.0f', number)
 local function keep(log)
   call('ZADD', P .. 'event:' .. log, now, member)
   call('SADD', P .. 'eventnames', log)
+  call('ZADD', P .. 'eventages', 'NX', now, log)
 end
 keep(name)
 if key ~= '' then keep(name .. '\n' .. string.sub(key, 2)) end

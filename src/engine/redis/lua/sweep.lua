@@ -16,7 +16,6 @@ for _ = 1, tonumber(arg()) do
     call('HDEL', P .. 'beats', worker)
     call('HDEL', P .. 'audience', worker)
     call('ZREM', P .. 'alive', worker)
-    -- Remembered for a day, so that one that was only suspended learns of it, and while it holds leases.
     call('ZADD', P .. 'dead', now, worker)
     bell(worker, 'orders')
     buried[#buried + 1] = worker
@@ -26,8 +25,10 @@ end
 local claims, ways = {}, {}
 local adopted = 0
 if standing_of(heir, session) == 'live' then
-  for _, worker in ipairs(call('ZRANGE', P .. 'dead', 0, -1)) do
+  local dead = call('ZRANGE', P .. 'dead', 0, -1, 'WITHSCORES')
+  for i = 1, #dead, 2 do
     if adopted >= limit then break end
+    local worker = dead[i]
     local stopping = call('HGET', worker_key(worker), 'was') == 'stopping'
     local seqs = call('SRANDMEMBER', P .. 'leases:' .. worker, limit - adopted)
     local orphans = {}
@@ -43,17 +44,20 @@ if standing_of(heir, session) == 'live' then
       tell_claim(claims, t, call('HGET', TASK, t.id))
       adopted = adopted + 1
     end
+    if call('EXISTS', P .. 'leases:' .. worker) == 0 then
+      call('ZREM', P .. 'dead', worker)
+      call('ZADD', P .. 'gone', dead[i + 1], worker)
+    end
   end
 end
 
 local due, late = promote_due(limit), expire_late(limit)
 local cascading = drain_cascades(limit)
 flush()
-for _, worker in ipairs(call('ZRANGEBYSCORE', P .. 'dead', '-inf', now - 86400000, 'LIMIT', 0, 100)) do
-  if call('EXISTS', P .. 'leases:' .. worker) == 0 then
-    call('ZREM', P .. 'dead', worker)
-    forget(worker)
-  end
+-- Remembered for a day, so that one that was only suspended learns of it.
+for _, worker in ipairs(call('ZRANGEBYSCORE', P .. 'gone', '-inf', now - 86400000, 'LIMIT', 0, 100)) do
+  call('ZREM', P .. 'gone', worker)
+  forget(worker)
 end
 local more = due or late or cascading or adopted >= limit
 return { more and 1 or 0, claims, ways, buried, now }

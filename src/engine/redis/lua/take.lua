@@ -8,8 +8,7 @@ if moved then return refusal() end
 local worker, session, starting = arg(), arg(), tonumber(arg())
 local standing = standing_of(worker, session)
 local ways, claims = {}, {}
--- Not one of those that are late may be started, however many there are.
-while expire_late(500) do end
+expire_late(500)
 
 local function take(id, copy)
   local t = load(id)
@@ -17,6 +16,11 @@ local function take(id, copy)
   if t.status ~= 'p' or t.parked or call('HGET', P .. 'copies', id) ~= copy then return 'stale' end
   call('ZREM', P .. 'sent:' .. t.queue, id)
   call('ZREM', P .. 'unconfirmed', id)
+  -- Not one of those that are late may be started, however many there are.
+  if (x_number(t, 'exp') or math.huge) <= now then
+    cancel(t, 'expired')
+    return 'stale'
+  end
   if is_paused(t.queue) then
     -- Sent again when the queue is resumed.
     make_ready(t)

@@ -9,7 +9,7 @@ local function is_past(index)
   return first and tonumber(first) <= now
 end
 local found = is_past(P .. 'due') or is_past(P .. 'late') or call('EXISTS', P .. 'cascade') == 1
-for _, worker in ipairs(call('ZRANGE', P .. 'dead', 0, 99)) do
+for _, worker in ipairs(call('ZRANGE', P .. 'dead', 0, -1)) do
   found = found or call('EXISTS', P .. 'leases:' .. worker) == 1
 end
 return { found and 1 or 0, beats }
