@@ -28,7 +28,7 @@ export function failuresIn(path: string): string[] {
     const name = [attribute(test, "classname"), attribute(test, "name")].filter(Boolean).join(" > ")
     const where = [...plain(stack).matchAll(/^ *at .*?([^\s(]+:\d+):\d+\)?$/gm)].map(([, place]) => place)
     const said = shortened(attribute(failure, "message"), Math.max(150, share - 150))
-    return `✗ ${attribute(test, "file")}: ${shortened(name, 150)}\n  ${said}\n  at ${where.slice(-2).join(", ") || "no place"}`
+    return `✗ ${attribute(test, "file")}: ${shortened(name, 150)}\n  ${said}\n  at ${where.slice(-2).join(", ") || `line ${attribute(test, "line")}`}`
   })
   return cases.length > most ? [...told, `… and ${cases.length - most} more`] : told
 }

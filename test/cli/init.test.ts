@@ -63,7 +63,7 @@ test("--systemd: units that systemd accepts, with this tq and this directory", a
   const unit = readFileSync(box.path("tq-worker.service"), "utf8")
   expect(unit).toContain(`\nExecStart=${realpathSync(binary)} work --grace 25s\n`)
   expect(unit).toContain(`\nWorkingDirectory=${box.folder}\n`)
-  expect(statSync(box.path("tq-worker.service")).mode & 0o777).toBe(0o644)
+  expect(statSync(box.path("tq-worker.service")).mode & 0o777).toBe(0o644 & ~process.umask())
   const scheduler = readFileSync(box.path("tq-scheduler.service"), "utf8")
   expect(scheduler).toContain(`\nExecStart=${realpathSync(binary)} scheduler\n`)
   for (const path of paths) expect(await verify(box, box.path(path))).toBe("")
