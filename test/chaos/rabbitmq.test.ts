@@ -135,7 +135,7 @@ describe("the broker goes away", () => {
 describe("a worker goes away", () => {
   test("killed: its tasks run again at once, one that may run only once is set aside", () =>
     onShared(async (scene) => {
-      traced(scene, "job", "[ -e ready ] || sleep 30")
+      traced(scene, "job", "[ -e ready ] || sleep 300")
       const dead = await scene.worker(["-c", "2"])
       const again = await scene.push("job")
       const once = await scene.push("job", "--once")

@@ -116,9 +116,7 @@ test("ten thousand wake-ups at once: idle workers stay idle but for the work", a
   await Promise.all(Array.from({ length: 40 }, () => scene.push("other", "-q", "other")))
   const ids = await Promise.all(workers.map((_, n) => scene.push("-q", `q${n}`, "--", "true")))
   for (const id of ids) await scene.until(id, "completed")
-  const spent = cpu() - before
-  // Were each commit a claim of everybody, it would be tens of seconds.
-  expect(spent).toBeLessThan(5_000)
+  expect(cpu() - before).toBeLessThan(2_000)
   for (const worker of workers) expect(await worker.stop()).toBe(0)
 })
 
