@@ -47,7 +47,7 @@ try {
   console.error(error instanceof Error ? error.message : error)
   process.exitCode = 1
 } finally {
-  await Promise.all(running.map((server) => server.stop()))
+  await Promise.allSettled(running.map((server) => server.stop()))
   rmSync(scratch, { recursive: true, force: true })
 }
 if (stoppedBy) process.exitCode = signals[stoppedBy]
