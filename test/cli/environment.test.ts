@@ -142,7 +142,7 @@ test("every task sees what it is", async () => {
     TQ_SOCKET: expect.stringMatching(/^\/.*socket$/),
   })
   expect(Number(env.TQ_DEADLINE) * 1000).toBeGreaterThan(task!.startedAt + 55_000)
-  expect(worker.stderr).toContain("started")
+  await worker.says(/started/)
 })
 
 test("tq inside a task reaches the same store, wherever the task runs", async () => {

@@ -1,7 +1,7 @@
 /** Which handlers tq work finds, and what it refuses to start with. */
 import { expect, test } from "bun:test"
 import { chmodSync, mkdirSync } from "node:fs"
-import { Sandbox } from "../support/cli.ts"
+import { Sandbox, waitFor } from "../support/cli.ts"
 
 test("a folder of executables: named without the last extension, leftovers skipped, others named once", async () => {
   await using box = new Sandbox()
@@ -12,7 +12,7 @@ test("a folder of executables: named without the last extension, leftovers skipp
   mkdirSync(box.path("handlers", "subfolder"))
   const worker = await box.worker([box.path("handlers")])
   expect(worker.stderr).toContain("runs plain, resize.v2, and commands")
-  expect(worker.stderr.match(/passed over/g)).toHaveLength(2)
+  await waitFor(() => worker.stderr.match(/passed over/g)?.length === 2)
   expect(worker.stderr).toContain("line\\x0afeed: ")
   expect(worker.stderr).toContain("notes.txt is not executable")
   expect(await box.ok(["push", "resize.v2", "--wait", "--quiet"])).toBe(box.path("handlers", "resize.v2.py"))
