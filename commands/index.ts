@@ -8,12 +8,14 @@ interface Verb {
   readonly load: () => Promise<Loaded>
   /** tq calls it itself; people do not. */
   readonly hidden?: true
+  /** Over in a moment, and called in loops: nothing in it is worth compiling to machine code. */
+  readonly brief?: true
 }
 
 const verb = (description: string, load: () => Promise<Loaded>): Verb => ({ description, load })
 
 export const verbs: Readonly<Record<string, Verb>> = {
-  push: verb("push a task, or many", () => import("./push.ts")),
+  push: { ...verb("push a task, or many", () => import("./push.ts")), brief: true },
   work: verb("run tasks", () => import("./work.ts")),
   show: verb("show one task", () => import("./show.ts")),
   list: verb("list tasks", () => import("./list.ts")),
@@ -32,8 +34,8 @@ export const verbs: Readonly<Record<string, Verb>> = {
   event: verb("send events that tasks wait for", () => import("./event/index.ts")),
   cron: verb("schedules: tasks pushed again and again", () => import("./cron/index.ts")),
   scheduler: verb("fire cron entries, and run nothing", () => import("./scheduler.ts")),
-  progress: verb("inside a task: tell how far it is", () => import("./progress.ts")),
-  later: verb("inside a task: say when to run it again", () => import("./later.ts")),
+  progress: { ...verb("inside a task: tell how far it is", () => import("./progress.ts")), brief: true },
+  later: { ...verb("inside a task: say when to run it again", () => import("./later.ts")), brief: true },
   bench: verb("measure the engine", () => import("./bench.ts")),
   "bench-pickup": {
     ...verb("the waiting worker of tq bench", () => import("./bench-pickup.ts")),

@@ -1,6 +1,7 @@
 import { command, type Invocation } from "../src/cli/command.ts"
 import type { Session } from "../src/cli/session.ts"
 import { readStdin } from "../src/cli/stdin.ts"
+import { becomeSwift } from "../src/cli/swift.ts"
 import { waitTimeout, waitTimeoutFlag } from "../src/cli/waiting.ts"
 import { TqError } from "../src/core/errors.ts"
 import { stringifySpliced } from "../src/core/json.ts"
@@ -98,6 +99,7 @@ async function runOne({ flags, operands, argv, session }: PushInvocation): Promi
 
 async function runMany({ flags, operands, argv, session }: PushInvocation): Promise<number> {
   refuseTogether(flags, operands, argv)
+  becomeSwift()
   const { pushInput, readInput } = await import("../src/producer/input.ts")
   const options = {
     session,

@@ -7,6 +7,7 @@ import { globalFlags } from "./cli/globals.ts"
 import { otherWord } from "./cli/other-words.ts"
 import { parseCommand } from "./cli/parse.ts"
 import { Session } from "./cli/session.ts"
+import { becomeSwift } from "./cli/swift.ts"
 import { painter, printable, ReaderGone, wantsColour, write } from "./cli/terminal.ts"
 import { exitCodeOf, messageOf, TqError } from "./core/errors.ts"
 import { nearest } from "./core/nearest.ts"
@@ -27,6 +28,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const verb = Object.hasOwn(verbs, word) ? verbs[word] : undefined
   if (!verb) throw unknownVerb(word, Object.keys(verbs), "tq")
+  if (!verb.brief) becomeSwift()
   const { default: loaded } = await verb.load()
   if ("run" in loaded) return run(loaded, rest)
   return runGroup(loaded, rest)
