@@ -105,7 +105,7 @@ async function flowWanted({ name, operands, argv, flags, session }: Typed, named
     throw new TqError("usage", "--flow takes the place of a task: its input goes into --input")
   const foreign = ofTasks.find((flag) => flags[flag])
   if (foreign) throw new TqError("usage", `--${foreign} is for tasks: a flow's steps have their own`)
-  const [{ loadFlow }, { noticesFor, taskOfRun }] = await Promise.all([
+  const [{ loadFlow }, { noticesFor, refuseBySchema, taskOfRun }] = await Promise.all([
     import("../flow/source.ts"),
     import("../flow/run.ts"),
   ])
@@ -130,6 +130,7 @@ async function flowWanted({ name, operands, argv, flags, session }: Typed, named
     },
     session,
   )
+  await refuseBySchema(document, run.payload)
   const task = {
     ...taskFrom({ ...draftFromFlags(flags), name: run.name }, draftingOf(name, session)),
     ...run,

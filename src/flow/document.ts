@@ -19,6 +19,8 @@ export interface FlowDocument {
   readonly queue?: string
   readonly priority?: Priority
   readonly on?: { readonly cron: string; readonly tz?: string }
+  /** Of a flow that is at hand as code: why its schema refuses an input. */
+  readonly complaint?: (input: JsonValue) => Promise<string | undefined>
 }
 
 const flowName = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,58}$/

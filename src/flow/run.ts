@@ -2,7 +2,7 @@
 import type { Clock, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
 import { checkId, type TaskId, ulids } from "../core/id.ts"
-import { isObject, type JsonText, type JsonValue, memberTexts, parseJson } from "../core/json.ts"
+import { type JsonText, parseJson } from "../core/json.ts"
 import { checkQueueName, globMatches } from "../core/name.ts"
 import { defaultPriority, parsePriority } from "../core/priority.ts"
 import { type Task, toRecord } from "../core/task.ts"
@@ -11,6 +11,7 @@ import { checkSize } from "../producer/draft.ts"
 import { refuseIfWrong } from "../producer/push.ts"
 import type { FlowDocument } from "./document.ts"
 import { runTask } from "./expand.ts"
+import { inputOf } from "./input.ts"
 import { refuseWithoutFlows } from "./look.ts"
 
 export interface RunOptions {
@@ -46,6 +47,7 @@ export async function startRun(
 ): Promise<Started> {
   refuseWithoutFlows(engine)
   const unsigned = taskOfRun(document, options, by)
+  await refuseBySchema(document, unsigned.payload)
   const workers = await engine.workers()
   refuseMissingHandlers(unsigned, document, workers, engine)
   const task = by.sign?.(unsigned) ?? unsigned
@@ -61,7 +63,7 @@ export async function startRun(
 
 /** The task that is the run, not signed. */
 export function taskOfRun(document: FlowDocument, options: RunOptions, by: Starting): Task {
-  const input = inputOf(document.input, options.input)
+  const input = inputOf(document, options.input)
   checkSize("input", Buffer.byteLength(input), by.payloadLimit)
   const { id, queue, priority, label } = options
   return runTask(document.plan, {
@@ -74,13 +76,11 @@ export function taskOfRun(document: FlowDocument, options: RunOptions, by: Start
   })
 }
 
-/** The members of an object are laid over those that the flow sets; anything else takes their place. */
-function inputOf(preset: JsonValue | undefined, given: JsonText | undefined): JsonText {
-  if (given === undefined) return JSON.stringify(preset ?? null)
-  const value = parseJson(given, "--input")
-  if (!isObject(preset) || !isObject(value)) return given
-  const members = new Map([...memberTexts(JSON.stringify(preset)), ...memberTexts(given)])
-  return `{${[...members].map(([key, text]) => `${JSON.stringify(key)}:${text}`).join(",")}}`
+/** Its handlers would refuse it too, but only once it runs. */
+export async function refuseBySchema(document: FlowDocument, input: JsonText): Promise<void> {
+  const complaint = await document.complaint?.(parseJson(input, "the input"))
+  if (complaint !== undefined)
+    throw new TqError("data", `flow ${document.plan.name} refuses its input: ${complaint}`)
 }
 
 const serves = ({ queues }: WorkerView, queue: string): boolean =>

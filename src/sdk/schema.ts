@@ -9,6 +9,8 @@ export interface StandardSchema<Output = unknown, Input = unknown> {
   }
 }
 
+export const noSchema = "input must be a schema: of zod, valibot, arktype, or whatever speaks Standard Schema"
+
 type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] }

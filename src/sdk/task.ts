@@ -8,7 +8,7 @@ import { type Backoff, tryBackoff } from "../core/retry.ts"
 import type { RunSettings } from "../core/task.ts"
 import { connect, type Handle, type PushOptions, type Span } from "./client.ts"
 import type { Context } from "./context.ts"
-import type { StandardSchema } from "./schema.ts"
+import { noSchema, type StandardSchema } from "./schema.ts"
 
 /** An error class, a name, or a test. */
 export type ErrorTest = (new (...args: never[]) => Error) | string | ((error: unknown) => boolean)
@@ -139,8 +139,7 @@ function refuseUnknown(options: TaskOptions, refuse: (what: string) => never): v
 
 function settingsOf(options: TaskOptions, refuse: (what: string) => never): RunSettings {
   const { queue, priority, maxRetries, concurrency, on, input, retryOn, noRetryOn } = options
-  if (input !== undefined && typeof input?.["~standard"]?.validate !== "function")
-    refuse("input must be a schema: of zod, valibot, arktype, or whatever speaks Standard Schema")
+  if (input !== undefined && typeof input?.["~standard"]?.validate !== "function") refuse(noSchema)
   for (const tests of [retryOn, noRetryOn])
     if (tests !== undefined && !Array.isArray(tests)) refuse("retryOn and noRetryOn are lists")
   if (queue !== undefined && (typeof queue !== "string" || !isQueueName(queue)))

@@ -463,8 +463,10 @@ export interface Workflow<Input = unknown> {
   run(input?: Input, options?: RunOptions): Promise<Handle>
 }
 
-export interface WorkflowOptions {
+export interface WorkflowOptions<Input = unknown> {
   readonly name: string
+  /** A run with an input that it refuses is not started; a step that is given one fails at once. */
+  readonly input?: StandardSchema<Input>
   /** Where its steps run unless they say otherwise. */
   readonly queue?: string
   readonly priority?: number | "urgent" | "high" | "normal" | "low"
@@ -476,6 +478,6 @@ export interface WorkflowOptions {
 }
 
 /** Defines a flow. Throws TypeError for what makes no sense. */
-export declare function workflow<Input = unknown>(options: WorkflowOptions): Workflow<Input>
+export declare function workflow<Input = unknown>(options: WorkflowOptions<Input>): Workflow<Input>
 
 export {}

@@ -7,10 +7,13 @@ import { type FlowDocument, failureStep, isFlowName } from "../flow/document.ts"
 import { wire } from "../flow/graph.ts"
 import { Problems } from "../flow/problem.ts"
 import { type Client, connect, type Handle, type Span } from "./client.ts"
+import { describeIssues, noSchema, type StandardSchema } from "./schema.ts"
 import { type Handler, type TaskOptions, task } from "./task.ts"
 
-export interface WorkflowOptions {
+export interface WorkflowOptions<Input = unknown> {
   readonly name: string
+  /** A run with an input that it refuses is not started; a step that is given one fails at once. */
+  readonly input?: StandardSchema<Input>
   /** Where its steps run unless they say otherwise. */
   readonly queue?: string
   readonly priority?: number | "urgent" | "high" | "normal" | "low"
@@ -105,15 +108,21 @@ export const documents = (): FlowDocument[] =>
   [...defined.values()].map((definition) => definition.document())
 
 /** Defines a flow. Throws TypeError for what makes no sense. */
-export function workflow<Input = unknown>(options: WorkflowOptions): Workflow<Input> {
-  const { name, queue } = options
+export function workflow<Input = unknown>(options: WorkflowOptions<Input>): Workflow<Input> {
+  const { name, queue, input } = options
   const refuse = refuser(`workflow ${JSON.stringify(name)}`)
   if (typeof name !== "string" || !isFlowName(name)) refuse("bad name: up to 59 letters, digits and . _ -")
   if (defined.has(name)) refuse("is defined twice")
   if (queue !== undefined && !isQueueName(queue)) refuse(`bad queue ${JSON.stringify(queue)}`)
+  if (input !== undefined && typeof input?.["~standard"]?.validate !== "function") refuse(noSchema)
   const definition = new Definition<Input>(options, refuse)
   defined.set(name, definition as Definition<unknown>)
   return definition
+}
+
+async function complaintOf(schema: StandardSchema, input: unknown): Promise<string | undefined> {
+  const { issues } = await schema["~standard"].validate(input)
+  return issues && describeIssues(issues)
 }
 
 type Refuse = (what: string) => never
@@ -125,12 +134,12 @@ const refuser =
   }
 
 class Definition<Input> implements Workflow<Input> {
-  readonly #options: WorkflowOptions
+  readonly #options: WorkflowOptions<Input>
   readonly #steps: PlannedStep[] = []
   readonly #known = new Map<string, Step>()
   readonly #refuse: Refuse
 
-  constructor(options: WorkflowOptions, refuse: Refuse) {
+  constructor(options: WorkflowOptions<Input>, refuse: Refuse) {
     this.#options = options
     this.#refuse = refuse
   }
@@ -187,13 +196,14 @@ class Definition<Input> implements Workflow<Input> {
   }
 
   document(): FlowDocument {
-    const { name, queue, priority, on } = this.#options
+    const { name, queue, priority, on, input } = this.#options
     if (this.#steps.length === 0) this.#refuse("has no steps")
     return {
       plan: this.#plan(name),
       ...(queue !== undefined && { queue }),
       ...(priority !== undefined && { priority: this.#priority(priority) }),
       ...(on && { on }),
+      ...(input && { complaint: (value) => complaintOf(input, value) }),
     }
   }
 
@@ -217,15 +227,20 @@ class Definition<Input> implements Workflow<Input> {
 
   /** Registers the function under the flow's and the step's name. */
   #handler(step: string, options: StepOptions<never, unknown> & { readonly map?: Step }): string {
-    const { name: _, parents: __, map: ___, skipIf, fn, queue = this.#options.queue, ...settings } = options
+    const { name: _, parents: __, map, skipIf, fn, queue = this.#options.queue, ...settings } = options
     if (typeof fn !== "function") this.#refuse(`step ${JSON.stringify(step)} needs a function`)
     if (this.#known.has(step)) this.#refuse(`two steps are called ${step}`)
     const name = `${this.name}.${step}`
+    // An item is not the run's input.
+    const input = map ? undefined : (this.#options.input as StandardSchema | undefined)
     const run: Handler<never, unknown> = skipIf
       ? async (input, ctx) => ((await skipIf(input, ctx)) ? new Skipped("skipIf") : fn(input, ctx))
       : fn
     // Its worker serves the queue.
-    task<never, unknown>({ ...settings, name, ...(queue !== undefined && { queue }) }, run)
+    task(
+      { ...settings, name, ...(queue !== undefined && { queue }), ...(input && { input }) },
+      run as Handler<unknown, unknown>,
+    )
     return name
   }
 

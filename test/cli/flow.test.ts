@@ -262,6 +262,46 @@ onFailure: { run: [touch, failed] }
     })
   })
 
+  describe("an input that its steps could do nothing with is refused", () => {
+    const yaml = `
+name: report
+input: { day: monday }
+steps:
+  say: { run: [printf, "%s %s", "{{ input.day }}", "{{ input.size.width }}"] }
+  each: { map: "{{ input.list }}", run: [printf, "%s", "{{ item }}"] }
+  maybe: { if: "{{ input.more }}", run: [printf, "%s", "{{ input.more }}"] }
+`
+    const cases: readonly (readonly [given: string | undefined, complaint: string])[] = [
+      ["7", 'tq: --input is a number: flow report takes an object, like {"day":"monday"}'],
+      ["[]", 'tq: --input is an array: flow report takes an object, like {"day":"monday"}'],
+      [
+        undefined,
+        `tq: step say needs input.size.width, which the input does not have: give --input '{"size":{"width":…}}'`,
+      ],
+      [
+        '{"size":{"width":1}}',
+        `tq: step each needs input.list, which the input does not have: give --input '{"list":…}'`,
+      ],
+      ['{"size":{"width":1},"list":{}}', "tq: step each: map: input.list is not an array in this input"],
+    ]
+    test("whatever is wrong with it", async () => {
+      await using box = await StoreSandbox.on(store)
+      box.write("report.yaml", yaml)
+      for (const [given, complaint] of cases) {
+        const input = given === undefined ? [] : ["--input", given]
+        const { code, stdout, stderr } = await box.tq(["flow", "run", "report.yaml", ...input])
+        expect([code, stdout, stderr.trim()]).toEqual([65, "", complaint])
+      }
+      const cron = ["cron", "add", "nightly", "0 9 * * *", "--flow", "report.yaml"]
+      expect((await box.tq(cron)).code).toBe(65)
+      expect(await box.json(["list"])).toEqual([])
+      await box.worker()
+      const fine = ["--input", '{"size":{"width":1.10},"list":[]}']
+      const result = await box.ok(["flow", "run", "report.yaml", ...fine, "--wait", "--quiet"])
+      expect(JSON.parse(result)).toEqual({ say: "monday 1.10", each: [], maybe: null })
+    })
+  })
+
   test("the starter runs, and passes its check", async () => {
     await using box = await StoreSandbox.on(store)
     expect(await box.ok(["flow", "init", "hello.yaml"])).toBe("hello.yaml\ntq-flow.schema.json")

@@ -50,6 +50,35 @@ describe.each(storesAndBroker)("%s", (store) => {
     expect((await box.json(["flow", "list"])).map(({ status }) => status)).toEqual(["completed", "completed"])
   })
 
+  test("an input that the flow's schema refuses: no run of it by its file, and no retry of it by its name", async () => {
+    await using box = await StoreSandbox.on(store)
+    const path = file(
+      box,
+      `
+const validate = (value: any) => typeof value?.day === "string" ? { value } : { issues: [{ message: "expected a text", path: ["day"] }] }
+const input = { "~standard": { version: 1, vendor: "own", validate } } as const
+const wf = workflow<{ day: string }>({ name: "checked", input })
+const first = wf.task({ name: "first", fn: async ({ day }) => day.split("") })
+wf.task({ name: "each", map: first, fn: async (letter: string) => letter })`,
+    )
+    for (const given of [[], ["--input", "7"], ["--input", '{"day":7}']]) {
+      const { code, stderr } = await box.tq(["flow", "run", path, ...given])
+      expect([code, stderr]).toEqual([65, "tq: flow checked refuses its input: day: expected a text\n"])
+    }
+    expect(await box.json(["list"])).toEqual([])
+    await box.worker([path])
+    expect(await box.ok(["flow", "run", path, "--input", '{"day":"mo"}', "--wait", "--quiet"])).toBe(
+      '["m","o"]',
+    )
+    const refused = await box.tq(["flow", "run", "checked", "--wait"])
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringContaining("bad input: day: expected a text"),
+    ])
+    const [failed] = await box.json(["list", "--status", "failed", "--name", "checked.first"])
+    expect(failed).toMatchObject({ retryCount: 0, failureCount: 1 })
+  })
+
   test("parents, map, skipIf, the run's input, onFailure, and a program that runs it", async () => {
     await using box = await StoreSandbox.on(store)
     const path = file(
