@@ -128,6 +128,9 @@ const knownHeads = new Map<string, Head>()
 const longestKnown = 200
 const mostKnown = 500
 
+/** Of a task of which its push said nothing more than what to do. */
+const emptyHead: Head = {}
+
 /**
  * Reads a record back. Throws a `data` error for one that is malformed or newer than this tq: the caller
  * quarantines the task, it never breaks a loop.
@@ -140,7 +143,10 @@ export function fromRecord(record: TaskRecord): Task {
     head = readHead(record, text)
     if (text.length <= longestKnown) remember(text, head)
   }
-  return { ...indexedOf(record), ...head, payload: record.body.slice(cut + 1) }
+  const payload = record.body.slice(cut + 1)
+  if (head !== emptyHead || hasOptional(record)) return { ...indexedOf(record), ...head, payload }
+  const { id, name, queue, priority, createdAt } = record
+  return { id, name, queue, priority, createdAt, payload }
 }
 
 function remember(text: string, head: Head): void {
@@ -155,7 +161,7 @@ function readHead(record: TaskRecord, text: string): Head {
   // LD_PRELOAD on a named task would be code of the producer's choice.
   for (const field of ["env", "cwd", "stdin"])
     if (head[field] !== undefined) throw malformed(record, `${field} without a command`)
-  return {
+  const known: Head = {
     ...pick(record, head, "maxRetries", isCount),
     ...(backoff && { backoff }),
     ...pick(record, head, "timeout", isCount),
@@ -171,6 +177,7 @@ function readHead(record: TaskRecord, text: string): Head {
     ...pick(record, head, "plan", isObject),
     ...pick(record, head, "step", isObject),
   }
+  return Object.keys(known).length === 0 ? emptyHead : known
 }
 
 /** For showing only: of a record that cannot be read, what engines index. */
@@ -199,10 +206,12 @@ function parseHead(record: TaskRecord, text: string): Record<string, unknown> {
   return head
 }
 
+const hasOptional = ({ runAt, expiresAt, unique, serial, label, after, flow }: Indexed): boolean =>
+  (runAt || expiresAt || unique || after || flow) !== undefined || serial !== undefined || label !== undefined
+
 function indexedOf(task: Indexed): Indexed {
   const { id, name, queue, priority, createdAt, runAt, expiresAt, unique, serial, label, after, flow } = task
-  if (!(runAt || expiresAt || unique || after || flow) && serial === undefined && label === undefined)
-    return { id, name, queue, priority, createdAt }
+  if (!hasOptional(task)) return { id, name, queue, priority, createdAt }
   return {
     id,
     name,

@@ -107,8 +107,31 @@ export interface RunPolicy {
   readonly once: boolean
 }
 
+/** Of the tasks of a handler whose push left all of it open: most of them, and they come by the thousand. */
+const handlerPolicies = new WeakMap<RunSettings, RunPolicy>()
+
 /** The push decides; what it left open, the handler; what that left open, the defaults. */
 export function policyOf(task: Task, handler: RunSettings = {}): RunPolicy {
+  if (task.command || decidesSome(task)) return decided(task, handler)
+  let policy = handlerPolicies.get(handler)
+  if (!policy) {
+    policy = decided(task, handler)
+    handlerPolicies.set(handler, policy)
+  }
+  return policy
+}
+
+const decidesSome = (task: RunSettings): boolean =>
+  task.maxRetries !== undefined ||
+  task.backoff !== undefined ||
+  task.timeout !== undefined ||
+  task.softTimeout !== undefined ||
+  task.killAfter !== undefined ||
+  task.okExit !== undefined ||
+  task.noRetryExit !== undefined ||
+  task.once !== undefined
+
+function decided(task: Task, handler: RunSettings): RunPolicy {
   const timeout = task.timeout ?? handler.timeout
   const softTimeout = task.softTimeout ?? handler.softTimeout
   return {
@@ -134,7 +157,9 @@ export function outcomeOf(claim: Claim, policy: RunPolicy, ending: Ending, by: D
   switch (ending.kind) {
     case "completed": {
       const { result, skipped } = ending
-      return { lease, to: "completed", result, ...(skipped !== undefined && { skipped }) }
+      return skipped === undefined
+        ? { lease, to: "completed", result }
+        : { lease, to: "completed", result, skipped }
     }
     case "suspended": {
       const { event, key, timeout, memo } = ending

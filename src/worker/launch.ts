@@ -75,7 +75,7 @@ export function launch(
   claim: Claim,
   repertoire: Repertoire,
   options: LaunchOptions,
-  mayStart: boolean,
+  mayStart: () => boolean,
   outputReady: () => void,
   prepared?: Prepared,
 ): Launched {
@@ -93,7 +93,7 @@ export function launch(
   if ((stored.flow || handler?.isDurable) && !prepared) return { kind: "unprepared" }
   const task = prepared?.task ?? stored
   if (handler) return handled(handler, task, policy)
-  if (!mayStart) return { kind: "full" }
+  if (!mayStart()) return { kind: "full" }
   const argv = argvFor(task, repertoire)
   if (typeof argv === "string") return { kind: "unserved", message: argv, task, policy }
   const cwd = task.command?.cwd ?? workingDirectory()

@@ -105,7 +105,9 @@ export class Pump {
   /** Something changed that the loop should look at. */
   poke(): void {
     this.#isPoked = true
-    this.#poked?.()
+    const poked = this.#poked
+    this.#poked = undefined
+    poked?.()
   }
 
   /** A claim may succeed now. */
@@ -254,7 +256,9 @@ export class Pump {
       this.foundNothing = reply.claims.length === 0 && reply.wakeIn !== 0
     }
     if (reply.claims.length > 0) failpoint("after-claim")
-    for (const [index, claim] of reply.claims.entries()) this.#options.start(claim, index >= starting)
+    reply.claims.forEach((claim, index) => {
+      this.#options.start(claim, index >= starting)
+    })
   }
 
   /** A commit of hundreds costs little more than a commit of one. */

@@ -139,7 +139,7 @@ export class Runs {
    */
   start(claim: Claim, isAhead: boolean, prepared?: Prepared): void {
     const { lease } = claim
-    const mayStart = !isAhead || this.freeSlots > 0
+    const mayStart = () => !isAhead || this.freeSlots > 0
     const tellNews = () => this.#tellNews(lease)
     const launched = launch(claim, this.#repertoire, this.#launchOptions, mayStart, tellNews, prepared)
     switch (launched.kind) {
@@ -289,7 +289,7 @@ export class Runs {
     // Nothing happened that is worth a line: it only waits elsewhere.
     const isSilent = outcome.to === "scheduled" && outcome.charge === "none" && outcome.reason === "busy"
     if (!isSilent) this.#options.talk.ended(claim, outcome, ran)
-    this.#options.submit({ outcome, ...(output.length > 0 && { output }) })
+    this.#options.submit(output.length > 0 ? { outcome, output } : { outcome })
   }
 
   #deciding() {

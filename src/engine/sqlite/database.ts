@@ -1,5 +1,5 @@
 /** One connection to the store: prepared statements, transactions that wait their turn without blocking the event loop. */
-import { Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite"
+import { constants, Database, SQLiteError, type SQLQueryBindings, type Statement } from "bun:sqlite"
 import { statSync } from "node:fs"
 import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
@@ -15,6 +15,8 @@ import schema from "./schema.sql" with { type: "text" }
 const ownMigrations: readonly string[] = []
 /** "tq" in ASCII: the application id that marks our files (https://sqlite.org/pragma.html#pragma_application_id). */
 const applicationId = 0x7471
+
+const { SQLITE_OPEN_READWRITE: readWrite, SQLITE_OPEN_NOMUTEX: withoutMutex } = constants
 
 type Bindings = SQLQueryBindings[]
 
@@ -33,9 +35,8 @@ export interface DatabaseOptions {
 /** So many more tasks of one kind. */
 interface Depth {
   readonly queue: string
-  readonly status: Status
   readonly priority: number
-  by: number
+  readonly by: Partial<Record<Status, number>>
 }
 
 export class Store {
@@ -70,7 +71,7 @@ export class Store {
     const fresh = prepare(this.location)
     chooseLibrary()
     try {
-      this.#database = new Database(database, { readwrite: true, create: false })
+      this.#database = new Database(database, readWrite | withoutMutex)
       refuseDamagingLibrary(this.#database)
       this.#database.run("PRAGMA busy_timeout = 0")
       await this.#patiently(() => this.#database!.run("PRAGMA journal_mode = WAL"))
@@ -191,12 +192,19 @@ export class Store {
 
   /** Notes in the running transaction that `by` more tasks of this kind exist. */
   count(queue: string, status: Status, priority: number, by: number): void {
-    // A few kinds a transaction, most calls in a row for the same one: a search beats a map with a key made of three.
-    const known = this.#depths.findLast(
-      (depth) => depth.status === status && depth.priority === priority && depth.queue === queue,
-    )
-    if (known) known.by += by
-    else this.#depths.push({ queue, status, priority, by })
+    const depth = this.#depth(queue, priority)
+    depth.by[status] = (depth.by[status] ?? 0) + by
+  }
+
+  #depth(queue: string, priority: number): Depth {
+    // A few a transaction, most calls in a row for the same one: a search beats a map with a key made of two.
+    for (let at = this.#depths.length - 1; at >= 0; at--) {
+      const depth = this.#depths[at]!
+      if (depth.priority === priority && depth.queue === queue) return depth
+    }
+    const depth: Depth = { queue, priority, by: {} }
+    this.#depths.push(depth)
+    return depth
   }
 
   /** Notes in the running transaction that `by` more bytes of results and logs are kept. */
@@ -211,11 +219,13 @@ export class Store {
         "INSERT INTO fact VALUES ('output bytes', ?) ON CONFLICT (key) DO UPDATE SET value = value + excluded.value",
       ).run(this.#bytes)
     }
-    for (const { queue, status, priority, by } of this.#depths) {
-      if (by === 0) continue
-      this.sql(
-        "INSERT INTO depth VALUES (?, ?, ?, ?) ON CONFLICT (queue, status, priority) DO UPDATE SET n = n + excluded.n",
-      ).run(queue, status, priority, by)
+    for (const { queue, priority, by } of this.#depths) {
+      for (const [status, n] of Object.entries(by)) {
+        if (n === 0) continue
+        this.sql(
+          "INSERT INTO depth VALUES (?, ?, ?, ?) ON CONFLICT (queue, status, priority) DO UPDATE SET n = n + excluded.n",
+        ).run(queue, status, priority, n)
+      }
     }
     this.#depths.length = 0
     this.#bytes = 0

@@ -27,7 +27,7 @@ export const claimColumns =
   "seq, id, queue, name, priority, created_at, body, epoch, retry_count, crashes, label, has_extra"
 
 /**
- * Where the row of a lease is, remembered with the lease object that the claim handed out: the worker gives the same
+ * Where the row of a lease is, remembered in the lease object that the claim handed out: the worker gives the same
  * object back, and a settle then needs no look-up. A lease that comes from elsewhere is looked up by its id.
  */
 export interface Whereabouts {
@@ -36,22 +36,44 @@ export interface Whereabouts {
   readonly priority: number
 }
 
-export const whereabouts = new WeakMap<Lease, Whereabouts>()
+class PlacedLease implements Lease {
+  readonly id: TaskId
+  readonly epoch: number
+  readonly worker: string
+  readonly #row: Whereabouts
+
+  constructor(row: ClaimRow, epoch: number, worker: string) {
+    this.id = row.id
+    this.epoch = epoch
+    this.worker = worker
+    this.#row = row
+  }
+
+  static row(lease: Lease): Whereabouts | undefined {
+    return #row in lease ? lease.#row : undefined
+  }
+}
+
+export const whereabouts = (lease: Lease): Whereabouts | undefined => PlacedLease.row(lease)
 
 /** @param epoch the one just issued */
 export function claimOf(store: Store, row: ClaimRow, epoch: number, worker: string, now: number): Claim {
-  const lease: Lease = { id: row.id, epoch, worker }
   const extra = extraOf(store, row)
+  const record = recordOf(store, row, extra)
+  const { retry_count: retryCount, crashes } = row
   // Only tasks whose end touches nothing else take the short way.
-  if (!extra) whereabouts.set(lease, { seq: row.seq, queue: row.queue, priority: row.priority })
+  if (!extra) {
+    const lease = new PlacedLease(row, epoch, worker)
+    return { lease, record, retryCount, crashes, postponements: 0, startedAt: now }
+  }
   return {
-    lease,
-    record: recordOf(store, row, extra),
-    retryCount: row.retry_count,
-    crashes: row.crashes,
-    postponements: extra?.postponements ?? 0,
+    lease: { id: row.id, epoch, worker },
+    record,
+    retryCount,
+    crashes,
+    postponements: extra.postponements,
     startedAt: now,
-    ...(extra?.tally != null && { tally: extra.tally }),
+    ...(extra.tally !== null && { tally: extra.tally }),
   }
 }
 

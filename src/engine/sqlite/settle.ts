@@ -134,7 +134,7 @@ function completePlain(
   { lease, result, skipped }: Extract<Outcome, { to: "completed" }>,
   now: Millis,
 ): boolean {
-  const where = whereabouts.get(lease)
+  const where = whereabouts(lease)
   const length = rawLength(result.data)
   if (!where || length > inlineLimit || skipped !== undefined || result.fullLength !== undefined) return false
   const { changes } = store

@@ -17,7 +17,7 @@ export class Blame {
   readonly #crashed = new Set<TaskId>()
 
   isKnown({ task }: Job): boolean {
-    return this.#crashed.has(task.id)
+    return this.#crashed.size > 0 && this.#crashed.has(task.id)
   }
 
   /**

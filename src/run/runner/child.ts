@@ -10,7 +10,7 @@ import { closeEnd } from "../pipe.ts"
 import { captureOutput } from "./capture.ts"
 import { HandlerRun, type TaskMessage } from "./handler-run.ts"
 import { lendVariables } from "./lent.ts"
-import { LineSplitter } from "./lines.ts"
+import { LineSplitter, portion } from "./lines.ts"
 import { describeLoadError } from "./load-error.ts"
 import { provideModule } from "./module.ts"
 import { Outbox } from "./outbox.ts"
@@ -132,7 +132,11 @@ class Runner {
   async read(inbox: number): Promise<never> {
     const splitter = new LineSplitter(2 * longestLine)
     for await (const chunk of Bun.file(inbox).stream()) {
-      for (const line of splitter.add(chunk as Uint8Array)) this.#heed(line)
+      for (const [index, line] of splitter.add(chunk as Uint8Array).entries()) {
+        this.#heed(line)
+        // What has ended is told of before the next ones begin.
+        if ((index + 1) % portion === 0) await undefined
+      }
     }
     // The supervisor is gone: nobody would take a result.
     process.exit(0)

@@ -3,7 +3,7 @@
  * runner was lost through no fault of its own. It ends once; one that was cancelled is judged by why it was, whatever it returned.
  */
 import type { Claim } from "../../core/claim.ts"
-import type { Millis } from "../../core/clock.ts"
+import type { Clock, Millis } from "../../core/clock.ts"
 import { unreachable } from "../../core/errors.ts"
 import type { JsonText } from "../../core/json.ts"
 import type { Progress } from "../../core/state.ts"
@@ -108,8 +108,8 @@ export class Job implements Execution {
     return this.softAt !== undefined || this.limitAt !== undefined || this.killAt !== undefined
   }
 
-  /** @returns the line for the runner. @param wall epoch milliseconds, for the deadline that the handler is told */
-  begin(station: Station, run: string, mono: Millis, wall: Millis): string {
+  /** @returns the line for the runner */
+  begin(station: Station, run: string, mono: Millis, clock: Clock): string {
     const { timeout, softTimeout } = this.policy
     this.run = run
     this.station = station
@@ -125,7 +125,7 @@ export class Job implements Execution {
       this.claim,
       this.task,
       this.policy,
-      timeout === undefined ? undefined : wall + timeout,
+      timeout === undefined ? undefined : clock.now() + timeout,
       this.#options.prepared,
     )
   }
@@ -148,7 +148,7 @@ export class Job implements Execution {
     this.killAt ??= mono + this.policy.killAfter
   }
 
-  hear(message: RunMessage, mono: Millis): void {
+  hear(message: RunMessage, clock: Clock): void {
     switch (message.type) {
       case "result":
         this.#complete(message.result)
@@ -166,7 +166,7 @@ export class Job implements Execution {
         this.print(message.stream, message.data, message.skipped)
         break
       case "extend":
-        if (this.limitAt !== undefined) this.limitAt = mono + message.timeout
+        if (this.limitAt !== undefined) this.limitAt = clock.mono() + message.timeout
         break
       case "parked":
         this.isParked = message.parked

@@ -2,6 +2,12 @@
 
 const lineFeed = 10
 
+/**
+ * After so many lines, whoever has received or written more of them lets the other side begin: a worker and its runner then work at
+ * the same time, where otherwise each would wait until the other is through with all.
+ */
+export const portion = 50
+
 export class LineTooLong extends Error {}
 
 export class LineSplitter {

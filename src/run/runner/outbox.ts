@@ -1,8 +1,9 @@
 /**
- * What a runner sends: lines gathered for one tick, then written at once. The write blocks while the supervisor has not read the
- * last ones: a runner that talks too much waits, and nothing piles up in either process.
+ * What a runner sends: lines gathered for one tick, or a portion of them, then written at once. The write blocks while the
+ * supervisor has not read the last ones: a runner that talks too much waits, and nothing piles up in either process.
  */
 import { writeSync } from "node:fs"
+import { portion } from "./lines.ts"
 
 /** Characters. */
 const mostGathered = 1 << 20
@@ -21,7 +22,7 @@ export class Outbox {
     this.#lines.push(line)
     this.#length += line.length
     // A handler that never leaves its loop still has what it tells sent.
-    if (this.#length > mostGathered) {
+    if (this.#length > mostGathered || this.#lines.length >= portion) {
       this.flush()
       return
     }

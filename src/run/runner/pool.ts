@@ -3,6 +3,7 @@
  * (stations.ts), and what becomes of the latter when a runner is gone (blame.ts). Jobs go to the runner with the most room.
  */
 
+import type { Millis } from "../../core/clock.ts"
 import { Blame } from "./blame.ts"
 import type { Job, JobHost } from "./job.ts"
 import type { Hello, RunMessage } from "./process.ts"
@@ -130,23 +131,25 @@ export class Pool implements JobHost, StationEvents {
   #assign(): void {
     const free = this.#options.freeSlots()
     if (this.#waiting.size === 0 || free <= 0) return
-    const lines = new Map<Station, string>()
+    const stations = new Set<Station>()
+    const mono = this.#options.clock.mono()
     this.#waiting.begin(free, (job) => {
       const station = this.#stations.roomFor(job)
-      if (station) lines.set(station, (lines.get(station) ?? "") + this.#begin(job, station))
-      return station !== undefined
+      if (!station) return false
+      station.unsent += this.#begin(job, station, mono)
+      stations.add(station)
+      return true
     })
-    for (const [station, batch] of lines) station.process.send(batch)
+    for (const station of stations) station.send()
   }
 
-  #begin(job: Job, station: Station): string {
-    const { clock } = this.#options
+  #begin(job: Job, station: Station, mono: Millis): string {
     const run = String(++this.#runs)
     station.jobs.set(run, job)
     station.outstanding += job.task.payload.length
     this.#begun++
     this.#waiting.count(job, 1)
-    const line = job.begin(station, run, clock.mono(), clock.now())
+    const line = job.begin(station, run, mono, this.#options.clock)
     this.#vigil.limits.watch(job)
     this.#stations.given(station)
     return line
@@ -184,7 +187,7 @@ export class Pool implements JobHost, StationEvents {
       this.#park(station, message.parked ? 1 : -1)
     }
     if (endsRun(message)) this.#release(station, job)
-    job.hear(message, this.#options.clock.mono())
+    job.hear(message, this.#options.clock)
     if (message.type === "extend") this.#vigil.limits.watch(job)
   }
 

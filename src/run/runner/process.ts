@@ -6,7 +6,7 @@ import { messageOf } from "../../core/errors.ts"
 import { Drain } from "../drain.ts"
 import { closeEnd, openPipe, type Pipe } from "../pipe.ts"
 import { signalGroup } from "../process.ts"
-import { LineSplitter, LineTooLong } from "./lines.ts"
+import { LineSplitter, LineTooLong, portion } from "./lines.ts"
 import {
   byeLine,
   type FromRunner,
@@ -150,7 +150,11 @@ export class RunnerProcess {
       this.#fail(`its runner sent a line of more than ${longestLine} bytes`)
       return
     }
-    for (const line of lines) if (this.#wrong === "") this.#heed(line)
+    for (const [index, line] of lines.entries()) {
+      if (this.#wrong === "") this.#heed(line)
+      // Its next tasks are on their way before the rest is looked at.
+      if ((index + 1) % portion === 0) this.#events.caughtUp()
+    }
     this.#events.caughtUp()
   }
 
@@ -158,7 +162,7 @@ export class RunnerProcess {
     if (this.#isOwn) {
       const result = readOwnResult(line)
       if (result) {
-        this.#events.heard({ type: "result", ...result })
+        this.#events.heard(result)
         return
       }
     }

@@ -50,21 +50,32 @@ export function taskLine(
   deadline: Millis | undefined,
   prepared?: Prepared,
 ): string {
-  const head = JSON.stringify({
-    type: "task",
-    run,
-    id: task.id,
-    name: task.name,
-    queue: task.queue,
-    priority: task.priority,
-    attempt: attemptOf(claim),
-    retryCount: claim.retryCount,
-    maxRetries: policy.maxRetries,
-    headers: task.headers,
-    deadline,
-  })
+  const own = `"type":"task","run":"${run}","id":${JSON.stringify(task.id)}`
+  const headers = task.headers ? `,"headers":${JSON.stringify(task.headers)}` : ""
+  const until = deadline === undefined ? "" : `,"deadline":${deadline}`
   const more = prepared ? moreOf(task, prepared) : ""
-  return `${head.slice(0, -1)}${more},"payload":${oneLine(task.payload)}}\n`
+  const rest = `${alikeOf(claim, task, policy)}${headers}${until}${more}`
+  return `{${own},${rest},"payload":${oneLine(task.payload)}}\n`
+}
+
+/** What a line says that many tasks have in common, as the last one had it. */
+let alike = { name: "", queue: "", priority: 0, crashes: 0, retryCount: 0, maxRetries: 0, text: "" }
+
+function alikeOf({ retryCount, crashes }: Claim, { name, queue, priority }: Task, policy: RunPolicy): string {
+  const { maxRetries } = policy
+  const isAlike =
+    alike.name === name &&
+    alike.queue === queue &&
+    alike.priority === priority &&
+    alike.retryCount === retryCount &&
+    alike.crashes === crashes &&
+    alike.maxRetries === maxRetries
+  if (!isAlike) {
+    const attempt = attemptOf({ retryCount, crashes })
+    const text = JSON.stringify({ name, queue, priority, attempt, retryCount, maxRetries }).slice(1, -1)
+    alike = { name, queue, priority, crashes, retryCount, maxRetries, text }
+  }
+  return alike.text
 }
 
 /** What a step of a flow is told, and what a durable task finds again. */
@@ -163,11 +174,12 @@ const resultHead = '{"type":"result","run":"'
 const resultMiddle = '","result":'
 
 /** Reads what our own runner wrote with `resultLine`. The result was just made by JSON.stringify and needs no check. */
-export function readOwnResult(line: string): { run: string; result: JsonText } | undefined {
+export function readOwnResult(line: string): Extract<FromRunner, { type: "result" }> | undefined {
   if (!line.startsWith(resultHead)) return undefined
   const end = line.indexOf('"', resultHead.length)
   if (!line.startsWith(resultMiddle, end)) return undefined
-  return { run: line.slice(resultHead.length, end), result: line.slice(end + resultMiddle.length, -1) }
+  const run = line.slice(resultHead.length, end)
+  return { type: "result", run, result: line.slice(end + resultMiddle.length, -1) }
 }
 
 /** Reads a line of any runner. @returns undefined for one that is not of the protocol */

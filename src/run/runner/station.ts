@@ -17,6 +17,8 @@ export class Station {
   readyAt: Millis | undefined
   /** Of its jobs, those that only wait for other tasks. */
   parked = 0
+  /** Lines for it, until they go in one write. */
+  unsent = ""
   /** Jobs it takes at once. */
   capacity = 0
   /** Jobs it has been given. */
@@ -35,6 +37,12 @@ export class Station {
   constructor(id: string, isSolo: boolean) {
     this.id = id
     this.isSolo = isSolo
+  }
+
+  send(): void {
+    const lines = this.unsent
+    this.unsent = ""
+    this.process.send(lines)
   }
 
   get isReady(): boolean {

@@ -68,7 +68,7 @@ export class Waiting {
       if (!job.isBlocked && begin(job)) left--
       else kept.push(job)
     }
-    this.#jobs = at < jobs.length ? [...kept, ...jobs.slice(at)] : kept
+    jobs.splice(0, at, ...kept)
     this.#blocked = blocked
   }
 
