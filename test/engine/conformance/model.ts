@@ -24,6 +24,8 @@ export interface ModelTask {
   postponements: number
   epoch: number
   started: boolean
+  /** Woken from a wait, and not claimed since: that it was to start in time counts no more. */
+  goesOn?: boolean
   wait?: { readonly event: string; readonly until?: Millis | undefined } | undefined
   readonly consumed: Set<number>
 }
@@ -84,6 +86,7 @@ export class Model {
     if (task.serial !== undefined) this.fronts.set(task.serial, task.id)
     task.status = "running"
     task.started = started
+    task.goesOn = false
     task.reason = undefined
     task.epoch++
   }
@@ -108,7 +111,7 @@ export class Model {
     )
     if (arrived) {
       task.consumed.add(arrived.seq)
-      task.status = "pending"
+      this.#goOn(task)
       return
     }
     task.status = "waiting"
@@ -124,7 +127,7 @@ export class Model {
     )
     for (const task of woken) {
       task.consumed.add(seq)
-      task.status = "pending"
+      this.#goOn(task)
     }
     return woken.length
   }
@@ -165,8 +168,8 @@ export class Model {
   /** What time alone does: expiry, then promotion. */
   settleDown(): void {
     const late = [...this.tasks.values()].filter(
-      ({ status, expiresAt }) =>
-        (status === "pending" || status === "scheduled" || status === "blocked") &&
+      ({ status, expiresAt, goesOn }) =>
+        ((status === "pending" && !goesOn) || status === "scheduled" || status === "blocked") &&
         expiresAt !== undefined &&
         expiresAt <= this.now,
     )
@@ -176,8 +179,13 @@ export class Model {
     for (const task of this.tasks.values()) {
       if (task.status === "scheduled" && task.runAt! <= this.now) task.status = "pending"
       const until = task.status === "waiting" ? task.wait?.until : undefined
-      if (until !== undefined && until <= this.now) task.status = "pending"
+      if (until !== undefined && until <= this.now) this.#goOn(task)
     }
+  }
+
+  #goOn(task: ModelTask): void {
+    task.status = "pending"
+    task.goesOn = true
   }
 
   #cancel(task: ModelTask, reason: string): void {
