@@ -1,9 +1,10 @@
 import { describe, expect, test } from "bun:test"
 import { Redis } from "ioredis"
+import { systemClock } from "../../src/core/clock.ts"
 import type { Engine } from "../../src/engine/engine.ts"
 import type { RedisEngine } from "../../src/engine/redis/redis.ts"
 import { idsOf } from "../support/actor.ts"
-import { completed } from "../support/outcomes.ts"
+import { completed, waiting } from "../support/outcomes.ts"
 import { newNamespace, redisEngine, redisHarness } from "../support/redis.ts"
 import { RedisServer, sharedRedis } from "../support/redis-server.ts"
 import { Stage } from "./conformance/stage.ts"
@@ -244,6 +245,16 @@ describe("the store", () => {
         "ready",
       ])
       expect(await raw.hget(key("fact"), "bytes")).toBe("0")
+    }))
+
+  test("tells a task of an event since its run began, though its producer's clock runs ahead", () =>
+    withStage(async (stage) => {
+      const [id] = await stage.push({ createdAt: systemClock.now() + 3_600_000 })
+      const worker = await stage.worker()
+      const claim = await worker.take()
+      await stage.engine.send({ name: "dawn", payload: "1" })
+      await worker.settle(waiting(claim, "dawn"))
+      expect(await stage.status(id)).toBe("pending")
     }))
 
   test("is not held up by a task with thousands of parents that are all cancelled and retried", () =>

@@ -1,4 +1,5 @@
 import { describe, expect } from "bun:test"
+import type { Claim } from "../../../src/core/claim.ts"
 import { type Actor, idsOf } from "../../support/actor.ts"
 import { blocked, completed, retried, waiting } from "../../support/outcomes.ts"
 import type { Stage } from "./stage.ts"
@@ -32,6 +33,21 @@ export function eventRules(suite: Suite): void {
       for (const id of ids) expect(await memo(stage, id)).toBe('{"event":{"n":1.10, "e":[]}}')
       expect(idsOf(await worker.claims())).toEqual([...ids])
       expect(await stage.engine.send({ name: "dawn", payload: "2" })).toBe(0)
+    })
+
+    rule("wake two thousand that wait, each once", async (stage) => {
+      const ids = await stage.push(...Array.from({ length: 2_000 }, () => ({})))
+      const worker = await stage.worker()
+      const claims: Claim[] = []
+      while (claims.length < 2_000) claims.push(...(await worker.claims({ limit: 500 })))
+      for (let i = 0; i < 2_000; i += 500)
+        await worker.settle(...claims.slice(i, i + 500).map((claim) => waiting(claim, "dawn")))
+      expect(await stage.engine.send({ name: "dawn", payload: "1" })).toBe(2_000)
+      await stage.engine.send({ name: "dawn", payload: "2" })
+      await worker.tidy()
+      expect(new Set(await stage.statuses(ids))).toEqual(new Set(["pending"]))
+      for (const id of [ids[0]!, ids[999]!, ids[1_999]!]) expect(await memo(stage, id)).toBe('{"event":1}')
+      expect(await stage.engine.send({ name: "dawn", payload: "3" })).toBe(0)
     })
 
     rule("wake a task with a key only by the same key", async (stage) => {

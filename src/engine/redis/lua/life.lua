@@ -274,6 +274,29 @@ local function store_memo(t, key, value)
   call('HSET', memo, key, n .. ' ' .. value)
 end
 
+-- The first event since the task was pushed that it has not consumed yet. A producer's clock may run ahead of the server's: what came
+-- since the run began counts in any case.
+local function arrived(t, event, key)
+  local created = string.match(call('HGET', TASK, t.id), '^%S+ %S+ %S+ (%d+)')
+  local since = math.min(tonumber(created) or 0, t.startedAt or math.huge)
+  local log = P .. 'event:' .. event .. (key == '' and '' or '\n' .. string.sub(key, 2))
+  local from = 0
+  while true do
+    local numbers = call('ZRANGEBYSCORE', log, since, '+inf', 'LIMIT', from, 100)
+    for _, number in ipairs(numbers) do
+      if call('SISMEMBER', P .. 'eaten:' .. t.id, number) == 0 then return number end
+    end
+    if #numbers < 100 then return nil end
+    from = from + 100
+  end
+end
+
+-- Returns what the task's memo says of the event.
+local function eat(t, number)
+  call('SADD', P .. 'eaten:' .. t.id, number)
+  return '{"event":' .. call('HGET', P .. 'payload', number) .. '}'
+end
+
 -- Ends the wait of a task for an event.
 local function wake(t, memo_value)
   local x = extra(t)
@@ -314,8 +337,14 @@ local function promote_due(limit)
   if #due == 0 then return false end
   -- Those with one serial key come forward in push order, also when they fall due together.
   for _, t in ipairs(in_order(due)) do
-    if t.status == 'w' then wake(t, '{"timeout":true}')
-    elseif t.status == 's' then become_pending(t) end
+    if t.status == 'w' then
+      -- It may be one of too many for the script that stored the event (send.lua).
+      local x = extra(t)
+      local number = arrived(t, x.we, x.wk)
+      wake(t, number and eat(t, number) or '{"timeout":true}')
+    elseif t.status == 's' then
+      become_pending(t)
+    end
   end
   -- What is left of removed tasks goes too.
   many('ZREM', P .. 'due', due)

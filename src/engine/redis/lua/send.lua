@@ -1,4 +1,4 @@
--- Stores an event and wakes every task that waits for it.
+-- Stores an event and wakes every task that waits for it; of very many, the first at once.
 --
 -- KEYS[1] -> the prefix
 -- ARGV    -> name, "" or "=" and the key, payload
@@ -19,18 +19,27 @@ keep(name)
 if key ~= '' then keep(name .. '\n' .. string.sub(key, 2)) end
 call('HSET', P .. 'payload', member, payload)
 
-local ids = {}
+-- Those for whom a script has no time fall due: whoever brings forward what is due finds that their event has arrived.
+local most_at_once = 500
+local ids, others = {}, {}
 local waiting = call('HGETALL', P .. 'waiting:' .. name)
 for i = 1, #waiting, 2 do
-  if waiting[i + 1] == '' or waiting[i + 1] == key then ids[#ids + 1] = waiting[i] end
+  if waiting[i + 1] == '' or waiting[i + 1] == key then
+    if #ids < most_at_once then
+      ids[#ids + 1] = waiting[i]
+    else
+      others[#others + 1], others[#others + 2] = now, waiting[i]
+    end
+  end
 end
-local woken = 0
+local woken = #others / 2
 for _, t in ipairs(in_order(ids)) do
   if t.status == 'w' then
-    call('SADD', P .. 'eaten:' .. t.id, member)
-    wake(t, '{"event":' .. payload .. '}')
+    local x = extra(t)
+    wake(t, eat(t, arrived(t, x.we, x.wk) or member))
     woken = woken + 1
   end
 end
+many('ZADD', P .. 'due', others)
 flush()
 return woken

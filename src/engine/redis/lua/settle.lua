@@ -21,21 +21,6 @@ local worker, session = arg(), arg()
 local standing = standing_of(worker, session)
 local lost = {}
 
--- The first event since the task was pushed that it has not consumed yet.
-local function arrived(t, event, key)
-  local since = string.match(call('HGET', TASK, t.id), '^%S+ %S+ %S+ (%d+)')
-  local log = P .. 'event:' .. event .. (key == '' and '' or '\n' .. string.sub(key, 2))
-  local from = 0
-  while true do
-    local numbers = call('ZRANGEBYSCORE', log, since, '+inf', 'LIMIT', from, 100)
-    for _, number in ipairs(numbers) do
-      if call('SISMEMBER', P .. 'eaten:' .. t.id, number) == 0 then return number end
-    end
-    if #numbers < 100 then return nil end
-    from = from + 100
-  end
-end
-
 local function keep_failure(t, failure)
   local list = P .. 'failures:' .. t.id
   call('RPUSH', list, failure)
@@ -52,8 +37,7 @@ end
 local function wait_for(t, event, key, until_, memo)
   local number = arrived(t, event, key)
   if number then
-    call('SADD', P .. 'eaten:' .. t.id, number)
-    store_memo(t, memo, '{"event":' .. call('HGET', P .. 'payload', number) .. '}')
+    store_memo(t, memo, eat(t, number))
     become_pending(t, true)
     return
   end
