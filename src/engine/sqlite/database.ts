@@ -16,6 +16,7 @@ const ownMigrations: readonly string[] = []
 /** "tq" in ASCII: the application id that marks our files (https://sqlite.org/pragma.html#pragma_application_id). */
 const applicationId = 0x7471
 
+/** A connection belongs to one thread: the lock that SQLite would take at every binding and step guards nothing. */
 const { SQLITE_OPEN_READWRITE: readWrite, SQLITE_OPEN_NOMUTEX: withoutMutex } = constants
 
 type Bindings = SQLQueryBindings[]
