@@ -62,7 +62,7 @@ function statusOf({ state }: StoredTask, judged: RunStatus, steps: readonly Seen
 
 const portion = 500
 
-async function getAll(engine: Engine, ids: readonly TaskId[]): Promise<(StoredTask | undefined)[]> {
+export async function getAll(engine: Engine, ids: readonly TaskId[]): Promise<(StoredTask | undefined)[]> {
   const found: (StoredTask | undefined)[] = []
   for (let at = 0; at < ids.length; at += portion)
     found.push(...(await engine.get(ids.slice(at, at + portion))))

@@ -1,6 +1,7 @@
 /** Starts a run: one push. */
 import type { Clock, Random } from "../core/clock.ts"
 import { TqError } from "../core/errors.ts"
+import { stepTaskId } from "../core/flow.ts"
 import { checkId, type TaskId, ulids } from "../core/id.ts"
 import { type JsonText, parseJson } from "../core/json.ts"
 import { checkQueueName, globMatches } from "../core/name.ts"
@@ -12,7 +13,7 @@ import { refuseIfWrong } from "../producer/push.ts"
 import type { FlowDocument } from "./document.ts"
 import { runTask } from "./expand.ts"
 import { inputOf } from "./input.ts"
-import { refuseWithoutFlows } from "./look.ts"
+import { getAll, refuseWithoutFlows } from "./look.ts"
 
 export interface RunOptions {
   readonly id?: string
@@ -50,6 +51,7 @@ export async function startRun(
   await refuseBySchema(document, unsigned.payload)
   const workers = await engine.workers()
   refuseMissingHandlers(unsigned, document, workers, engine)
+  if (options.id !== undefined) await refuseLeftovers(engine, unsigned, document)
   const task = by.sign?.(unsigned) ?? unsigned
   const { results } = await engine.push([toRecord(task)])
   const pushed = results[0]!
@@ -81,6 +83,23 @@ export async function refuseBySchema(document: FlowDocument, input: JsonText): P
   const complaint = await document.complaint?.(parseJson(input, "the input"))
   if (complaint !== undefined)
     throw new TqError("data", `flow ${document.plan.name} refuses its input: ${complaint}`)
+}
+
+/** Of a run that was deleted, steps may be left: one of the same id would take what they came to for its own. */
+async function refuseLeftovers(engine: Engine, { id }: Task, { plan }: FlowDocument): Promise<void> {
+  const [run] = await engine.get([id])
+  if (run) return
+  const steps = await getAll(
+    engine,
+    plan.steps.map((step) => stepTaskId(id, step.id)),
+  )
+  const left = steps.find((step) => step)
+  if (!left) return
+  const { id: step } = left.record
+  throw new TqError(
+    "exists",
+    `run ${id}: the step ${step} of an earlier one is still there: give it another id`,
+  )
 }
 
 const serves = ({ queues }: WorkerView, queue: string): boolean =>

@@ -65,6 +65,22 @@ describe.each(storesAndBroker)("%s", (store) => {
     expect((await box.json(["flow", "show", "mine"]))[0]).toMatchObject({ status: "completed", input: null })
   })
 
+  test("of a run that was deleted, a later one of the same id takes nothing over", async () => {
+    await using box = await StoreSandbox.on(store)
+    box.write("flow.yaml", "name: f\nsteps:\n  a: { sh: 'echo 1' }\n  b: { needs: a, sh: 'echo 2' }\n")
+    await box.worker()
+    const run = ["flow", "run", "flow.yaml", "--id", "mine", "--wait", "--quiet"]
+    expect(await box.ok(run)).toBe("2")
+    await box.ok(["delete", "mine", "mine/a", "--yes"])
+    const again = await box.tq(run.slice(0, -1))
+    expect([again.code, again.stderr]).toEqual([
+      73,
+      expect.stringContaining("run mine: the step mine/b of an earlier one is still there"),
+    ])
+    await box.ok(["delete", "mine/b", "--yes"])
+    expect(await box.ok(run)).toBe("2")
+  })
+
   test("input, environment and stdin of steps; they run where the flow file is", async () => {
     await using box = await StoreSandbox.on(store)
     box.write(

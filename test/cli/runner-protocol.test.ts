@@ -62,6 +62,17 @@ else: say(type="error", run=run, message="no: %d" % task["retryCount"], stack="l
   ])
 })
 
+test("a task that would wait for an event and was not declared durable fails, and nothing else does", async () => {
+  await using box = new Sandbox()
+  const suspends = `
+run = task["run"]
+say(type="suspend", run=run, event="go", memo="event go#0")
+say(type="result", run=run, result=1)`
+  await worker(box, python('tasks=["waits"]', suspends))
+  const { code, stderr } = await box.tq(["push", "waits", "--wait"])
+  expect([code, stderr]).toEqual([1, expect.stringContaining("suspend is for tasks declared durable")])
+})
+
 test("limits: cancel is told, then its runner is killed; soft limit first", async () => {
   await using box = new Sandbox()
   await worker(

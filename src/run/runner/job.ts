@@ -180,6 +180,12 @@ export class Job implements Execution {
         break
       case "suspend": {
         const { event, key, timeout, memo } = message
+        // Not every store can have it wait, and the worker made sure of that for durable tasks only.
+        if (!this.#options.prepared?.memos) {
+          const failure = { kind: "error", message: "suspend is for tasks declared durable" } as const
+          this.end({ kind: "failed", failure, retry: false })
+          break
+        }
         this.end({
           kind: "suspended",
           event,
