@@ -33,9 +33,13 @@ test("a node is killed while workers are busy: every confirmed task ends, and re
   await waitFor("all have run", () => ids.every((id) => ran().has(id)), 120_000)
   for (const worker of workers) expect(worker.isAlive).toBe(true)
   const again = () => new Set(scene.traced().flatMap(({ id, attempt }) => (attempt > 1 ? [id] : [])))
-  await waitFor("what failed has run again", () => failing.every((id) => again().has(id)))
+  await waitFor(
+    () => `what failed has run again; not so ${failing.filter((id) => !again().has(id)).join(" ")}`,
+    () => failing.every((id) => again().has(id)),
+    150_000,
+  )
   // What the version cannot do is refused by name.
   const refused = await scene.tq(["push", "job", "-p", "high"])
   expect(refused.code).toBe(78)
   expect(refused.stderr).toContain("need RabbitMQ 4.3")
-}, 300_000)
+}, 400_000)
