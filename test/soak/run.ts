@@ -9,6 +9,8 @@ import { blocked } from "./blocked.ts"
 import { crowd } from "./crowd.ts"
 import { documents } from "./documents.ts"
 import { million } from "./million.ts"
+import { rabbitCuts, rabbitCutsRedis, rabbitCutsSqlite } from "./rabbitmq-cuts.ts"
+import { rabbitDelays } from "./rabbitmq-delays.ts"
 import { redisServerKills } from "./redis-server-kills.ts"
 import { redisWorkerKills } from "./redis-worker-kills.ts"
 
@@ -19,6 +21,10 @@ const soaks: Readonly<Record<string, (scene: () => Scene, say: (line: string) =>
   million,
   "redis-server-kills": redisServerKills,
   "redis-worker-kills": redisWorkerKills,
+  "rabbitmq-cuts": rabbitCuts,
+  "rabbitmq-cuts-sqlite": rabbitCutsSqlite,
+  "rabbitmq-cuts-redis": rabbitCutsRedis,
+  "rabbitmq-delays": rabbitDelays,
 }
 
 const named = process.argv.slice(2)

@@ -8,7 +8,9 @@ import { sharedRedis } from "./redis-server.ts"
 export const stores = ["SQLite", "Redis"] as const
 /** RabbitMQ delivers, SQLite keeps. */
 export const storesAndBroker = [...stores, "RabbitMQ"] as const
-export type StoreName = (typeof storesAndBroker)[number]
+/** RabbitMQ with each of them. */
+export const brokers = ["RabbitMQ", "RabbitMQ and Redis"] as const
+export type StoreName = (typeof storesAndBroker)[number] | (typeof brokers)[number]
 
 export class StoreSandbox extends Sandbox {
   /** What a worker needs here to run commands. */
@@ -25,10 +27,10 @@ export class StoreSandbox extends Sandbox {
       box.env.TQ_URL = await sharedRedis()
       box.env.TQ_NAMESPACE = newNamespace()
     }
-    if (store === "RabbitMQ") {
+    if (store === "RabbitMQ" || store === "RabbitMQ and Redis") {
       box.env.TQ_URL = await sharedRabbit()
-      box.env.TQ_STORE = `sqlite:${box.path("store.db")}`
-      box.env.TQ_NAMESPACE = freshNamespace()
+      box.env.TQ_STORE = store === "RabbitMQ" ? `sqlite:${box.path("store.db")}` : await sharedRedis()
+      box.env.TQ_NAMESPACE = store === "RabbitMQ" ? freshNamespace() : newNamespace()
     }
     return box
   }

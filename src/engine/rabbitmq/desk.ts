@@ -60,7 +60,8 @@ export class Desk {
       const room = bytes > demand.bytes ? 0 : demand.limit - claims.length
       const starting = Math.max(0, demand.starting - claims.length)
       const isFirst = claims.length === 0
-      const most = { count: room, bytes: demand.bytes - bytes, isFirst }
+      const isAhead = demand.limit > demand.starting
+      const most = { count: room, bytes: demand.bytes - bytes, isFirst, isAhead }
       const some = await this.#takeRows(worker, wanted, most, starting).catch((error: unknown) => {
         // What is taken already, runs; the next claim meets the same trouble.
         if (isFirst) throw error
@@ -96,10 +97,15 @@ export class Desk {
   async #takeRows(
     worker: WorkerRef,
     wanted: readonly Wanted[],
-    most: { readonly count: number; readonly bytes: number; readonly isFirst: boolean },
+    most: {
+      readonly count: number
+      readonly bytes: number
+      readonly isFirst: boolean
+      readonly isAhead: boolean
+    },
     starting: number,
   ) {
-    const came = await this.#intake.take(wanted, most.count)
+    const came = await this.#intake.take(wanted, most.count, most.isAhead)
     try {
       const { copies, rest } = await this.#sort(came, most.bytes, most.isFirst)
       const refs = copies.map(({ copy }) => copy)
@@ -206,6 +212,10 @@ export class Desk {
 
   release(): Promise<void> {
     return this.#intake.release()
+  }
+
+  rest(): Promise<void> {
+    return this.#intake.rest()
   }
 
   arrival(queues: readonly string[], signal: AbortSignal): Promise<void> {

@@ -2,8 +2,9 @@
  * How one worker gets its messages. It takes no more than it can start: what it does not need yet stays in the queue, where a more
  * urgent one can still overtake it and another worker can have it.
  *
- * - One queue with priorities: a consumer whose prefetch is the number of tasks that the worker can run. The broker sends the next
- *   message when one is acknowledged; nothing is asked for.
+ * - One queue with priorities: consumers whose prefetches make up the number of tasks that the worker can run. The broker sends the
+ *   next message when one is acknowledged; nothing is asked for. A worker of tasks so small that it claims ahead keeps its consumers
+ *   from claim to claim, and what comes between two of them; if the next is long in coming, that goes back.
  * - Several queues, which have an order of preference, and quorum queues: `basic.get`, queue by queue. Only while all are empty a
  *   consumer with prefetch 1 watches each of them.
  *
@@ -27,13 +28,20 @@ export interface IntakeOptions extends InletOptions {
 
 /** What has not come by itself in this time is asked for. */
 const moment: Millis = 5
+/** What came between two claims goes back when the next one is not made in this time. */
+const longestLull: Millis = 250
 /** The largest prefetch there is. */
 const longestPrefetch = 65_535
+/** Consumers at once. */
+const mostStreams = 8
+/** From so many tasks at once on a few more or less do not matter. */
+const many = 32
 
 export class Intake {
   readonly #options: IntakeOptions
   readonly #inlet: Inlet
-  #stream: Consumer | undefined
+  /** Consumers of one queue. The prefetch of one cannot be changed: where more is wanted another is added. */
+  #streams: Consumer[] = []
   #watchers: Consumer[] = []
   /** Delivered, not handed out yet. */
   #buffer: Delivery[] = []
@@ -47,6 +55,9 @@ export class Intake {
   /** Messages that were ready in the queue when it was last asked, less those that came since. */
   #leftAtLastLook = 0
   #filling: { readonly room: number; readonly resolve: () => void } | undefined
+  /** The last claim was one ahead. */
+  #isAhead = false
+  #lull: Timer | undefined
   #isClosed = false
 
   constructor(options: IntakeOptions) {
@@ -58,8 +69,13 @@ export class Intake {
     })
   }
 
-  /** Messages of these queues, in their order: what is there now, at most `limit`. */
-  take(queues: readonly Wanted[], limit: number): Promise<Delivery[]> {
+  /**
+   * Messages of these queues, in their order: what is there now, at most `limit`.
+   * @param isAhead more than can begin at once, and soon again
+   */
+  take(queues: readonly Wanted[], limit: number, isAhead = false): Promise<Delivery[]> {
+    clearTimeout(this.#lull)
+    this.#isAhead = isAhead
     return this.#alone(() => this.#take(queues, limit)).finally(() => this.#stir())
   }
 
@@ -88,15 +104,21 @@ export class Intake {
     }
   }
 
-  /** The worker wants nothing more for now: nothing is to come, and nothing to lie here while others could run it. */
+  /** Nothing is to come any more, and nothing to lie here while others could run it. */
   release(): Promise<void> {
+    clearTimeout(this.#lull)
     return this.#alone(async () => {
-      const idle = this.#buffer.length === 0
-      const full = this.#stream === undefined || this.#stream.unacked >= this.#stream.prefetch
-      if (idle && full && this.#watchers.length === 0) return
+      if (this.#buffer.length === 0 && this.#spare === 0 && this.#watchers.length === 0) return
       await this.#stopConsuming()
       await this.#giveBack(this.#buffer.splice(0))
     })
+  }
+
+  /** The worker wants nothing for now. One that runs many tasks often wants more in the next moment. */
+  async rest(): Promise<void> {
+    const places = this.#streams.reduce((sum, { prefetch }) => sum + prefetch, 0)
+    if (places + this.#buffer.length < many) await this.release()
+    else this.#awaitLull()
   }
 
   /** @returns those that the broker had not taken back before */
@@ -107,7 +129,7 @@ export class Intake {
   /** No more is wanted for what is about to be acknowledged, unless somebody waits for it. */
   quiesce(): Promise<void> {
     return this.#alone(async () => {
-      if (this.#waiting === 0) await this.#stopConsuming()
+      if (this.#waiting === 0) await this.#calm()
     })
   }
 
@@ -146,6 +168,7 @@ export class Intake {
   /** Lets go of everything: what was not acknowledged goes to others. */
   async close(): Promise<void> {
     this.#isClosed = true
+    clearTimeout(this.#lull)
     this.ring()
     await this.#inlet.close()
   }
@@ -157,11 +180,12 @@ export class Intake {
     if (wanted.length === 1 && this.#canStream(only!.name)) {
       const room = Math.min(limit, only!.limit)
       await this.#streamFrom(only!.name, room)
-      // No more than that can come.
-      const coming = Math.min(room, this.#buffer.length + this.#spare)
+      // No more than that can come. Of many the half is enough: the rest comes while these run.
+      const most = Math.min(room, this.#buffer.length + this.#spare)
+      const coming = this.#isAhead ? Math.ceil(most / 2) : most
       if (this.#buffer.length < coming) await this.#untilDelivered(only!.name, coming)
       const came = this.#buffer.splice(0, room)
-      if (this.#spare > 0 && this.#waiting === 0) await this.#stopConsuming()
+      if (this.#waiting === 0 && (this.#spare > 0 || this.#buffer.length > 0)) await this.#calm()
       return came
     }
     return this.#pick(wanted, limit)
@@ -169,7 +193,10 @@ export class Intake {
 
   /** What the broker may still send. */
   get #spare(): number {
-    return this.#stream ? Math.max(0, this.#stream.prefetch - this.#stream.unacked) : 0
+    let spare = 0
+    for (const { prefetch, unacked, isGone } of this.#streams)
+      if (!isGone) spare += Math.max(0, prefetch - unacked)
+    return spare
   }
 
   #canStream(queue: string): boolean {
@@ -178,18 +205,33 @@ export class Intake {
 
   /** Consumes from one queue so that `room` more may come than the worker already has. */
   async #streamFrom(queue: string, room: number): Promise<void> {
-    const stream = this.#stream?.queue === queue && !this.#stream.isGone ? this.#stream : undefined
-    const buffered = this.#buffer.filter((delivery) => delivery.consumer === stream).length
-    const handedOut = stream ? stream.unacked - buffered : 0
-    if (stream && isNear(stream.prefetch - handedOut, room)) return
-    // The prefetch of a running consumer cannot be changed.
-    await this.#stopConsuming()
+    this.#streams = this.#streams.filter(({ isGone }) => !isGone)
     const others = this.#buffer.filter((delivery) => delivery.queue !== queue)
-    this.#buffer = this.#buffer.filter((delivery) => delivery.queue === queue)
-    await this.#giveBack(others)
-    // What is here already, from the consumer that was stopped, takes a place of those that may come.
-    const places = Math.min(longestPrefetch, room - this.#buffer.length)
-    if (places > 0) this.#stream = await this.#inlet.consume(queue, places)
+    if (others.length + this.#watchers.length > 0 || this.#streams.some((stream) => stream.queue !== queue)) {
+      await this.#stopConsuming()
+      this.#buffer = this.#buffer.filter((delivery) => delivery.queue === queue)
+      await this.#giveBack(others)
+    }
+    const available = () => this.#spare + this.#buffer.length
+    if (isNear(available(), room)) return
+    if (available() > room || this.#streams.length === mostStreams) await this.#stopConsuming()
+    const places = Math.min(longestPrefetch, room - available())
+    if (places > 0) this.#streams.push(await this.#inlet.consume(queue, places))
+  }
+
+  /** Nobody waits for what may come from now on. */
+  async #calm(): Promise<void> {
+    if (this.#isAhead) this.#awaitLull()
+    else await this.#stopConsuming()
+  }
+
+  /** Lets go of what comes, unless it is wanted soon. */
+  #awaitLull(): void {
+    clearTimeout(this.#lull)
+    this.#lull = setTimeout(() => {
+      // Whatever hinders it ends the channel, and what came on it is somebody else's.
+      if (this.#waiting === 0) this.release().catch(() => undefined)
+    }, longestLull)
   }
 
   async #untilDelivered(queue: string, room: number): Promise<void> {
@@ -257,8 +299,8 @@ export class Intake {
     if (this.#buffer.length > 0 || queues.length === 0) return
     const [only = ""] = queues
     if (queues.length === 1 && this.#canStream(only)) {
-      const stream = this.#stream?.queue === only && !this.#stream.isGone ? this.#stream : undefined
-      if (!stream || stream.unacked >= stream.prefetch) await this.#streamFrom(only, 1)
+      if (this.#spare === 0 || this.#streams.some(({ queue }) => queue !== only))
+        await this.#streamFrom(only, 1)
       return
     }
     const isWatching = (queue: string) => this.#watchers.some((some) => some.queue === queue && !some.isGone)
@@ -275,7 +317,7 @@ export class Intake {
   }
 
   #lost(deliveries: ReadonlySet<Delivery>): void {
-    this.#stream = undefined
+    this.#streams = []
     this.#watchers = []
     const handedOut = new Set(deliveries)
     for (const delivery of this.#buffer) handedOut.delete(delivery)
@@ -285,8 +327,8 @@ export class Intake {
   }
 
   async #stopConsuming(): Promise<void> {
-    const consumers = [...(this.#stream ? [this.#stream] : []), ...this.#watchers]
-    this.#stream = undefined
+    const consumers = [...this.#streams, ...this.#watchers]
+    this.#streams = []
     this.#watchers = []
     this.#leftAtLastLook = 0
     for (const consumer of consumers) await this.#inlet.cancel(consumer)
@@ -301,8 +343,8 @@ export class Intake {
 }
 
 /**
- * Whether a consumer that brings `credit` will do where `room` is wanted. Starting another one takes three round trips, and a worker
- * of many small tasks wants a little more or less every time: what is too much for this claim is there for the next.
+ * Whether what is here and may come will do where `room` is wanted. Another consumer takes two round trips, and a worker of many small
+ * tasks wants a little more or less every time: what is too much for this claim is there for the next.
  */
-const isNear = (credit: number, room: number): boolean =>
-  credit === room || (room >= 32 && credit >= room / 2 && credit <= 2 * room)
+const isNear = (available: number, room: number): boolean =>
+  available === room || (room >= many && available >= room / 2 && available <= 2 * room)

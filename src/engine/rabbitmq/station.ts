@@ -89,10 +89,12 @@ export class Station {
     for (;;) {
       const wanted = demand.queues.map(({ name }) => ({ name, limit: left.get(name)! }))
       const room = bytes > demand.bytes ? 0 : demand.limit - claims.length
-      const some = await this.#takeSome(wanted, room).catch((error: unknown) => {
-        // What is handed out already, runs; the next claim meets the same trouble.
-        if (claims.length === 0) throw error
-      })
+      const some = await this.#takeSome(wanted, room, demand.limit > demand.starting).catch(
+        (error: unknown) => {
+          // What is handed out already, runs; the next claim meets the same trouble.
+          if (claims.length === 0) throw error
+        },
+      )
       const now = clock.now()
       if (!some) return { claims, now }
       const { ready, isWhole } = some
@@ -140,8 +142,8 @@ export class Station {
   }
 
   /** What is there and is to be run now. What came and could not be dealt with, comes again. */
-  async #takeSome(wanted: readonly Wanted[], room: number) {
-    const taken = await this.#intake.take(wanted, room)
+  async #takeSome(wanted: readonly Wanted[], room: number, isAhead: boolean) {
+    const taken = await this.#intake.take(wanted, room, isAhead)
     try {
       return await this.#sort(taken, this.#options.clock.now())
     } catch (error) {
@@ -346,7 +348,7 @@ export class Station {
   async #waited(queues: readonly string[], timeout: Millis, signal: AbortSignal): Promise<Wake> {
     if (signal.aborted) return "nothing"
     const deadline = AbortSignal.any([signal, AbortSignal.timeout(Math.max(1, Math.ceil(timeout)))])
-    if (queues.length === 0) await this.#intake.release()
+    if (queues.length === 0) await this.#intake.rest()
     if (this.#hasOrders()) return "orders"
     const before = this.#lost.length
     await this.#intake.arrival(queues, deadline)

@@ -153,7 +153,7 @@ export class StoredEngine implements Engine {
   ): Promise<Wake> {
     const desk = this.#desk(worker.id)
     if (queues.length === 0) {
-      await desk.release()
+      await desk.rest()
       return this.#store.wait(worker, [], timeout, signal)
     }
     const over = new AbortController()

@@ -1,0 +1,198 @@
+/**
+ * A RabbitMQ server that is stopped and started, and whose connections are closed by force, again and again while tasks are pushed and
+ * run: every confirmed push ends, and only what was in flight at a cut runs again; with a store beside it, which knows whose a task is,
+ * nothing does.
+ */
+import { statSync, writeFileSync } from "node:fs"
+import { join } from "node:path"
+import { type Scene, waitFor } from "../chaos/scene.ts"
+import type { Worker } from "../chaos/worker.ts"
+import { RabbitServer } from "../support/rabbit-server.ts"
+import { RedisServer } from "../support/redis-server.ts"
+import { count, demand } from "./account.ts"
+
+interface Extent {
+  readonly tasks: number
+  readonly stops: number
+  readonly closings: number
+}
+
+const full: Extent = { tasks: 50_000, stops: 10, closings: 50 }
+const crewSize = 4
+/** Each run takes so long: the cuts are to find some, and none is claimed ahead of its time. */
+const rest = 20
+const concurrency = 10
+const batch = 500
+/** The producer keeps so many tasks ahead of the runs. */
+const ahead = 5_000
+const patience = 15 * 60_000
+
+/** Ids of one length make lines of one length: the size of the file tells how many there are. */
+const idOf = (n: number): string => `task-${String(n).padStart(6, "0")}`
+const lineLength = `${idOf(0)} 1700000000000\n`.length
+
+const handler = `
+import { appendFileSync } from "node:fs"
+import { type Context, task } from "tq"
+const file = process.env.TRACES!
+task({ name: "job" }, async (_: null, ctx: Context) => {
+  appendFileSync(file, \`\${ctx.id} \${Date.now()}\\n\`)
+  await Bun.sleep(${rest})
+})
+`
+
+interface Cut {
+  /** Wall time: when it was ordered, and when it was over. */
+  readonly from: number
+  readonly to: number
+}
+
+interface Pushed {
+  readonly confirmed: readonly string[]
+  /** Refused, or without an answer: they may run, and need not. */
+  readonly unknown: ReadonlySet<string>
+}
+
+type Soak = (newScene: () => Scene, say: (line: string) => void) => Promise<void>
+
+export const rabbitCuts: Soak = (newScene, say) => soak(newScene, say, async () => undefined)
+
+export const rabbitCutsSqlite: Soak = (newScene, say) =>
+  soak(newScene, say, async (scene) => `sqlite:${scene.database}`)
+
+export const rabbitCutsRedis: Soak = (newScene, say) =>
+  soak(newScene, say, async (scene) => {
+    const server = await RedisServer.start({ config: ["appendonly yes", "appendfsync always"] })
+    scene.afterwards(() => server.stop())
+    return server.url
+  })
+
+async function soak(
+  newScene: () => Scene,
+  say: (line: string) => void,
+  storeFor: (scene: Scene) => Promise<string | undefined>,
+  extent: Extent = full,
+): Promise<void> {
+  const scene = newScene()
+  const server = await RabbitServer.start()
+  scene.afterwards(() => server.stop())
+  scene.env.TQ_URL = server.url
+  const store = await storeFor(scene)
+  if (store !== undefined) scene.env.TQ_STORE = store
+  const file = join(scene.folder, "tasks.ts")
+  writeFileSync(file, handler, { mode: 0o600 })
+  scene.handlers = [file]
+  const crew = await Promise.all(
+    Array.from({ length: crewSize }, () => scene.worker(["-c", String(concurrency)])),
+  )
+  const start = performance.now()
+  const until = (what: string, isSo: () => Promise<boolean> | boolean) =>
+    waitFor(what, isSo, patience - (performance.now() - start))
+  const runs = () => (statSync(scene.traces, { throwIfNoEntry: false })?.size ?? 0) / lineLength
+  const [pushed, cuts] = await Promise.all([
+    produce(scene, extent, runs, until),
+    cutAll(server, extent, runs, until),
+  ])
+  const { confirmed, unknown } = pushed
+  const wanted = new Set(confirmed)
+  await until("every confirmed task to run", () => {
+    if (runs() < confirmed.length) return false
+    const ran = new Set(scene.traced().map(({ id }) => id))
+    return confirmed.every((id) => ran.has(id))
+  })
+  await until("the queue to be empty", async () => (await depth(scene)) === 0)
+  await dismiss(crew)
+  say(
+    `${count(confirmed.length)} confirmed tasks, ${crewSize} workers, ${extent.stops} stops of the server and ${extent.closings} closings of all connections, in ${((performance.now() - start) / 1000).toFixed(0)} s`,
+  )
+  say(`${count(unknown.size)} tasks were refused, or got no answer`)
+  // The attempt of a trace is the time at which it began.
+  const byTask = Map.groupBy(scene.traced(), ({ id }) => id)
+  for (const id of byTask.keys()) demand(wanted.has(id) || unknown.has(id), `${id} was never pushed`)
+  say("every confirmed task has run")
+  const again = [...byTask].filter(([, own]) => own.length > 1)
+  const surplus = again.reduce((sum, [, own]) => sum + own.length - 1, 0)
+  if (store !== undefined) {
+    const stored = await scene.count("completed")
+    demand(stored === confirmed.length + unknown.size, `${stored} tasks are completed in the store`)
+    demand(surplus === 0, `${again.length} tasks ran again, with a store: ${again[0]?.[0]}`)
+    say("none ran twice, and each is completed in the store")
+    return
+  }
+  let strange = 0
+  for (const [, own] of again) {
+    for (const { attempt: began } of own.slice(0, -1)) {
+      const wasInFlight = cuts.some(({ from, to }) => began >= from - 50 * rest && began <= to)
+      if (!wasInFlight) strange++
+    }
+  }
+  const most = cuts.length * crewSize * concurrency
+  say(`${count(surplus)} runs were repeated, of at most ${count(most)} that can have been in flight`)
+  demand(surplus <= most, "more ran again than were in flight")
+  demand(strange === 0, `${strange} runs were repeated that were not in flight at a cut`)
+}
+
+/** Pushes all, each once: what was not confirmed is not pushed again. */
+async function produce(
+  scene: Scene,
+  { tasks }: Extent,
+  runs: () => number,
+  until: (what: string, isSo: () => boolean) => Promise<unknown>,
+): Promise<Pushed> {
+  const confirmed: string[] = []
+  const unknown = new Set<string>()
+  for (let first = 0; confirmed.length < tasks; ) {
+    await until("the runs to come near", () => confirmed.length - runs() < ahead)
+    const ids = Array.from({ length: Math.min(batch, tasks - confirmed.length) }, (_, n) => idOf(first + n))
+    first += ids.length
+    const stdin = ids.map((id) => `${JSON.stringify({ name: "job", id })}\n`).join("")
+    const done = await scene.tq(["push", "--batch", "--quiet", "--connect-timeout", "5s"], { stdin })
+    const printed = done.stdout.split("\n").filter((line) => line !== "")
+    demand(done.code !== 0 || printed.length === ids.length, "a push ended well, and not all are confirmed")
+    demand([0, 69, 74, 75].includes(done.code), `a push ended with ${done.code}: ${done.stderr}`)
+    confirmed.push(...printed)
+    for (const id of ids.slice(printed.length)) unknown.add(id)
+  }
+  return { confirmed, unknown }
+}
+
+/** Spreads the cuts evenly over the runs, the stops among them. */
+async function cutAll(
+  server: RabbitServer,
+  { tasks, stops, closings }: Extent,
+  runs: () => number,
+  until: (what: string, isSo: () => boolean) => Promise<unknown>,
+): Promise<Cut[]> {
+  const all = stops + closings
+  const cuts: Cut[] = []
+  for (let cut = 1; cut <= all; cut++) {
+    const share = (cut * tasks) / (all + 1)
+    await until(`${share} runs, for cut ${cut}`, () => runs() >= share)
+    const from = Date.now()
+    if (cut % Math.round(all / stops) === 0) {
+      await server.shutDown()
+      cuts.push({ from, to: Date.now() })
+      await server.restart()
+    } else {
+      await server.ctl("close_all_connections", "cut by the soak")
+      cuts.push({ from, to: Date.now() })
+    }
+  }
+  return cuts
+}
+
+/** What is ready or in flight. */
+async function depth(scene: Scene): Promise<number> {
+  const [queue] = (await scene.ok(["queues", "--json"]))
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as { pending: number; running?: number })
+  return (queue?.pending ?? 0) + (queue?.running ?? 0)
+}
+
+async function dismiss(crew: readonly Worker[]): Promise<void> {
+  for (const worker of crew) {
+    const code = await worker.stop()
+    demand(code === 0, `a worker ended with ${code}: ${worker.said.slice(-2_000)}`)
+  }
+}
