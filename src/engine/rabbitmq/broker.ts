@@ -65,7 +65,7 @@ export class Broker {
     this.publisher = new Publisher(this.out, patience)
     this.dispatch = new Dispatch(this)
     this.replies = new Replies(this.publisher, patience)
-    this.rollCall = new RollCall(this)
+    this.rollCall = new RollCall({ ...this, wire: this.out })
   }
 
   async close(): Promise<void> {

@@ -44,24 +44,42 @@ function closeLate(channel: Channel): void {
 }
 
 /**
- * Does something on a channel of its own, which is closed afterwards: what was got and not acknowledged is back in its place then.
- * @param refused makes something of what the broker refuses; what it throws is thrown
+ * Does something on a channel of its own, and waits until it is closed: what was got and not acknowledged is back in its place then.
  */
 export async function onChannel<T>(
   { model }: Connected,
   patience: Millis,
   work: (channel: Channel, patiently: Patiently) => Promise<T>,
+): Promise<T> {
+  const channel = await opened(patience, model.createChannel())
+  try {
+    return await work(channel, (answer) => within(patience, answer, "the broker does not answer"))
+  } catch (error) {
+    throw brokenOff(error)
+  } finally {
+    await closeChannel(channel)
+  }
+}
+
+/**
+ * Asks for something on a channel of its own, since a refusal ends the channel. Nobody waits for its end.
+ * @param refused makes something of what the broker refuses; what it throws is thrown
+ */
+export async function asking<T>(
+  { model }: Connected,
+  patience: Millis,
+  ask: (channel: Channel) => Promise<T>,
   refused: (error: unknown) => T = (error) => {
     throw brokenOff(error)
   },
 ): Promise<T> {
   const channel = await opened(patience, model.createChannel())
   try {
-    return await work(channel, (answer) => within(patience, answer, "the broker does not answer"))
+    return await within(patience, ask(channel), "the broker does not answer")
   } catch (error) {
     return refused(error)
   } finally {
-    await closeChannel(channel)
+    void closeChannel(channel)
   }
 }
 

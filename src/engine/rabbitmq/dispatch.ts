@@ -38,7 +38,7 @@ export class Dispatch {
    * @returns of those the ones that came back
    */
   async send(shipments: readonly Shipment[], more: readonly Letter[] = []): Promise<readonly Letter[]> {
-    await this.#prepare(shipments)
+    await this.prepare(shipments)
     const letters = new Map(shipments.map((shipment) => [this.#letterFor(shipment), shipment]))
     const returned = await this.#options.publisher.publish([...more, ...letters.keys()])
     const lost = returned.flatMap((letter) => letters.get(letter) ?? [])
@@ -53,7 +53,7 @@ export class Dispatch {
       queues.forget(queue)
       this.#options.ladder.forget(names.queue(queue))
     }
-    await this.#prepare(shipments)
+    await this.prepare(shipments)
     const unrouted = await publisher.publish(shipments.map((shipment) => this.#letterFor(shipment)))
     if (unrouted.length > 0) {
       throw new TqError(
@@ -63,7 +63,8 @@ export class Dispatch {
     }
   }
 
-  async #prepare(shipments: readonly Shipment[]): Promise<void> {
+  /** Sees to it that what they need is there: sooner than `send`, where something else takes its time too. */
+  async prepare(shipments: readonly Shipment[]): Promise<void> {
     const { queues, ladder, names } = this.#options
     const live = new Set<string>()
     const dead = new Set<string>()

@@ -12,7 +12,7 @@
  * dead-letter at least once: of confirmed messages on classic rungs three quarters were lost when the broker was killed.
  */
 import type { Millis } from "../../core/clock.ts"
-import { brokenOff, isMissing, onChannel } from "./channel.ts"
+import { asking, brokenOff, isMissing, onChannel } from "./channel.ts"
 import type { Encoded } from "./message.ts"
 import { due, ladder, rung, unroutable } from "./names.ts"
 import type { Letter } from "./publisher.ts"
@@ -41,8 +41,8 @@ export class Ladder {
   async ready(queue: string): Promise<void> {
     await this.whole()
     if (this.#bound.has(queue)) return
-    await onChannel(await this.#wire.connected(), this.#patience, (channel, patiently) =>
-      patiently(channel.bindQueue(queue, due, `${"*.".repeat(levels)}${queue}`)),
+    await asking(await this.#wire.connected(), this.#patience, (channel) =>
+      channel.bindQueue(queue, due, `${"*.".repeat(levels)}${queue}`),
     )
     this.#bound.add(queue)
   }
@@ -100,11 +100,11 @@ async function findOrBuild(connection: Connected, patience: Millis): Promise<voi
 }
 
 const isThere = (connection: Connected, patience: Millis): Promise<boolean> =>
-  onChannel(
+  asking(
     connection,
     patience,
-    async (channel, patiently) => {
-      await patiently(channel.checkExchange(ladder))
+    async (channel) => {
+      await channel.checkExchange(ladder)
       return true
     },
     (error) => {

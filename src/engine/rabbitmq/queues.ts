@@ -7,7 +7,7 @@ import type { Millis } from "../../core/clock.ts"
 import { messageOf, TqError } from "../../core/errors.ts"
 import { defaultPriority, leastUrgent, type Priority } from "../../core/priority.ts"
 import type { QueueKind } from "./address.ts"
-import { brokenOff, isDifferent, isLocked, isMissing, onChannel } from "./channel.ts"
+import { asking, brokenOff, isDifferent, isLocked, isMissing } from "./channel.ts"
 import type { Names } from "./names.ts"
 import { type Connected, isAtLeast, type Wire } from "./wire.ts"
 
@@ -117,11 +117,11 @@ export class Queues {
   }
 
   #depthOn(connection: Connected, name: string): Promise<Depth | undefined> {
-    return onChannel<Depth | undefined>(
+    return asking<Depth | undefined>(
       connection,
       this.#patience,
-      async (channel, patiently) => {
-        const { messageCount, consumerCount } = await patiently(channel.checkQueue(name))
+      async (channel) => {
+        const { messageCount, consumerCount } = await channel.checkQueue(name)
         return { messages: messageCount, consumers: consumerCount }
       },
       (error) => {
@@ -134,10 +134,10 @@ export class Queues {
   /** Deletes what is ready. @returns how many that were */
   async purge(queue: string): Promise<number> {
     const name = this.#names.queue(queue)
-    return onChannel(
+    return asking(
       await this.#wire.connected(),
       this.#patience,
-      async (channel, patiently) => (await patiently(channel.purgeQueue(name))).messageCount,
+      async (channel) => (await channel.purgeQueue(name)).messageCount,
       (error) => {
         if (isMissing(error)) return 0
         throw brokenOff(error)
@@ -170,10 +170,10 @@ export class Queues {
 
   async #findOrDeclare(connection: Connected, name: string, options: Options.AssertQueue): Promise<void> {
     if (await this.#depthOn(connection, name)) return
-    await onChannel<unknown>(
+    await asking<unknown>(
       connection,
       this.#patience,
-      (channel, patiently) => patiently(channel.assertQueue(name, options)),
+      (channel) => channel.assertQueue(name, options),
       (error) => {
         // Somebody else was faster, and declared it as he liked.
         if (!isDifferent(error)) throw brokenOff(error)

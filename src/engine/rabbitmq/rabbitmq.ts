@@ -109,7 +109,14 @@ export class RabbitEngine implements Engine {
     if (options.follow) {
       for (const shipment of shipments) await this.#followed.expect(shipment.parcel.record, status(shipment))
     }
-    const returned = await this.#broker.dispatch.send(shipments, await this.#broker.rollCall.probes(queues))
+    const { rollCall, dispatch, publisher } = this.#broker
+    // Each takes some round trips: a first push is not to wait for them one after the other.
+    const [probes] = await Promise.all([
+      rollCall.probes(queues),
+      dispatch.prepare(shipments),
+      publisher.channel(),
+    ])
+    const returned = await dispatch.send(shipments, probes)
     const results = shipments.map(
       (shipment): Pushed => ({
         id: shipment.parcel.record.id,
@@ -117,7 +124,7 @@ export class RabbitEngine implements Engine {
         status: status(shipment),
       }),
     )
-    return { results, audiences: this.#broker.rollCall.audiences(queues, returned) }
+    return { results, audiences: rollCall.audiences(queues, returned) }
   }
 
   async claim(worker: WorkerRef, demand: Demand) {

@@ -13,7 +13,7 @@ import type { Clock, Millis, Random } from "../../core/clock.ts"
 import { isObject, isStringArray } from "../../core/json.ts"
 import type { WorkerInfo, WorkerView } from "../engine.ts"
 import { fromText, toText } from "./bytes.ts"
-import { brokenOff, closeChannel, opened } from "./channel.ts"
+import { asking, brokenOff, closeChannel, opened } from "./channel.ts"
 import { within } from "./deadline.ts"
 import type { Names } from "./names.ts"
 import type { Letter, Publisher } from "./publisher.ts"
@@ -33,6 +33,7 @@ const keys = {
 const quiet: Millis = 250
 
 export interface RollCallOptions {
+  readonly wire: Wire
   readonly names: Names
   readonly publisher: Publisher
   readonly replies: Replies
@@ -44,7 +45,7 @@ export interface RollCallOptions {
 /** The asking side. */
 export class RollCall {
   readonly #options: RollCallOptions
-  #declared: Channel | undefined
+  #declared: Connected | undefined
 
   constructor(options: RollCallOptions) {
     this.#options = options
@@ -115,11 +116,11 @@ export class RollCall {
   }
 
   async #declare(): Promise<void> {
-    const { publisher, names, patience } = this.#options
-    const channel = await publisher.channel()
-    if (this.#declared === channel) return
-    await declareExchange(channel, names, patience)
-    this.#declared = channel
+    const { wire, names, patience } = this.#options
+    const connection = await wire.connected()
+    if (this.#declared === connection) return
+    await asking(connection, patience, (channel) => declareExchange(channel, names))
+    this.#declared = connection
   }
 }
 
@@ -148,14 +149,8 @@ class Calm {
   }
 }
 
-async function declareExchange(channel: Channel, names: Names, patience: Millis): Promise<void> {
-  try {
-    const declaring = channel.assertExchange(names.workers, "direct", { durable: true })
-    await within(patience, declaring, "the broker does not answer")
-  } catch (error) {
-    throw brokenOff(error)
-  }
-}
+const declareExchange = (channel: Channel, { workers }: Names) =>
+  channel.assertExchange(workers, "direct", { durable: true })
 
 const isView = (value: unknown): value is WorkerView =>
   isObject(value) &&
@@ -224,7 +219,7 @@ export class Presence {
   async #appear(channel: Channel, info: WorkerInfo, queues: readonly string[]): Promise<void> {
     const { names, patience } = this.#options
     const patiently = <T>(answer: Promise<T>) => within(patience, answer, "the broker does not answer")
-    await declareExchange(channel, names, patience)
+    await patiently(declareExchange(channel, names))
     const { queue } = await patiently(channel.assertQueue("", { exclusive: true, autoDelete: true }))
     const served = info.status === "running" ? [keys.any, ...queues.map(keys.queue)] : [keys.any]
     for (const key of [...served, keys.called(info.name), keys.called(info.ref.id)]) {
