@@ -36,10 +36,10 @@ describe.each(brokers)("%s", (store) => {
     const workers = [await box.worker([handlers]), await box.worker([handlers])]
     const notes = async () =>
       (await box.sh("cat notes 2>/dev/null || true")).stdout.split("\n").filter((line) => line !== "")
-    await waitFor(async () => (await notes()).length >= 6, 30_000)
+    await waitFor(async () => (await notes()).length >= 6)
     await box.ok(["cron", "remove", "e"])
     // What has been fired ends.
-    await waitFor(async () => (await box.json(["list", "--status", "pending,running"])).length === 0, 30_000)
+    await waitFor(async () => (await box.json(["list", "--status", "pending,running"])).length === 0)
     for (const worker of workers) await worker.signal("SIGTERM")
     const ids = (await notes()).map((line) => line.split(" ")[0]!)
     expect(ids.toSorted()).toEqual([...new Set(ids)].toSorted())
