@@ -26,6 +26,8 @@ const batch = 500
 /** The producer keeps so many tasks ahead of the runs. */
 const ahead = 5_000
 const patience = 15 * 60_000
+/** What has not run so long after the last cut is lost. */
+const lull = 2 * 60_000
 
 /** Ids of one length make lines of one length: the size of the file tells how many there are. */
 const idOf = (n: number): string => `task-${String(n).padStart(6, "0")}`
@@ -53,27 +55,29 @@ interface Pushed {
   readonly unknown: ReadonlySet<string>
 }
 
-type Soak = (newScene: () => Scene, say: (line: string) => void) => Promise<void>
+type Soak = (newScene: () => Scene, say: (line: string) => void, extent?: Extent) => Promise<void>
 
-export const rabbitCuts: Soak = (newScene, say) => soak(newScene, say, async () => undefined)
+export const rabbitCuts = soakWith(async () => undefined)
 
-export const rabbitCutsSqlite: Soak = (newScene, say) =>
-  soak(newScene, say, async (scene) => `sqlite:${scene.database}`)
+export const rabbitCutsSqlite = soakWith(async (scene) => `sqlite:${scene.database}`)
 
-export const rabbitCutsRedis: Soak = (newScene, say) =>
-  soak(newScene, say, async (scene) => {
-    const server = await RedisServer.start({ config: ["appendonly yes", "appendfsync always"] })
-    scene.afterwards(() => server.stop())
-    return server.url
-  })
+export const rabbitCutsRedis = soakWith(async (scene) => {
+  const server = await RedisServer.start({ config: ["appendonly yes", "appendfsync always"] })
+  scene.afterwards(() => server.stop())
+  return server.url
+})
+
+/** @param storeFor the URL of the store beside the broker, if there is one */
+function soakWith(storeFor: (scene: Scene) => Promise<string | undefined>): Soak {
+  return (newScene, say, extent = full) => soak(newScene(), say, storeFor, extent)
+}
 
 async function soak(
-  newScene: () => Scene,
+  scene: Scene,
   say: (line: string) => void,
   storeFor: (scene: Scene) => Promise<string | undefined>,
-  extent: Extent = full,
+  extent: Extent,
 ): Promise<void> {
-  const scene = newScene()
   const server = await RabbitServer.start()
   scene.afterwards(() => server.stop())
   scene.env.TQ_URL = server.url
@@ -95,12 +99,13 @@ async function soak(
   ])
   const { confirmed, unknown } = pushed
   const wanted = new Set(confirmed)
-  await until("every confirmed task to run", () => {
+  const haveAllRun = () => {
     if (runs() < confirmed.length) return false
     const ran = new Set(scene.traced().map(({ id }) => id))
     return confirmed.every((id) => ran.has(id))
-  })
-  await until("the queue to be empty", async () => (await depth(scene)) === 0)
+  }
+  await waitFor("every confirmed task to run", haveAllRun, lull)
+  await waitFor("the queue to be empty", async () => (await depth(scene)) === 0, lull)
   await dismiss(crew)
   say(
     `${count(confirmed.length)} confirmed tasks, ${crewSize} workers, ${extent.stops} stops of the server and ${extent.closings} closings of all connections, in ${((performance.now() - start) / 1000).toFixed(0)} s`,
