@@ -71,11 +71,11 @@ export class Intake {
 
   /**
    * Messages of these queues, in their order: what is there now, at most `limit`.
-   * @param isAhead more than can begin at once, and soon again
+   * @param isAhead more than can begin at once, and soon again: of many, what comes next may come before it is asked for
    */
   take(queues: readonly Wanted[], limit: number, isAhead = false): Promise<Delivery[]> {
     clearTimeout(this.#lull)
-    this.#isAhead = isAhead
+    this.#isAhead = isAhead && limit >= many
     return this.#alone(() => this.#take(queues, limit)).finally(() => this.#stir())
   }
 
