@@ -157,6 +157,8 @@ async function produce(
     demand([0, 69, 74, 75].includes(done.code), `a push ended with ${done.code}: ${done.stderr}`)
     confirmed.push(...printed)
     for (const id of ids.slice(printed.length)) unknown.add(id)
+    // A server that is being stopped takes nothing for a while.
+    if (done.code !== 0) await Bun.sleep(500)
   }
   return { confirmed, unknown }
 }
