@@ -162,7 +162,12 @@ export function eventRules(suite: Suite): void {
         await worker.settle(completed(own))
         await worker.tidy()
         expect(await stage.statuses([late, slow, parent])).toEqual(["pending", "pending", "pending"])
-        expect(idsOf(await worker.claims()).toSorted()).toEqual([late, slow, parent].toSorted())
+        // A broker that delivers may take more than one look.
+        const claimed: string[] = []
+        for (let looks = 0; claimed.length < 3 && looks < 50; looks++) {
+          claimed.push(...idsOf(await worker.claims()))
+        }
+        expect(claimed.toSorted()).toEqual([late, slow, parent].toSorted())
       },
       "flows",
     )
