@@ -3,6 +3,7 @@ import { Table } from "../src/cli/table.ts"
 import type { Config } from "../src/config.ts"
 import { isObject } from "../src/core/json.ts"
 import { redactUrl } from "../src/url.ts"
+import { misspeltIn } from "../src/variables.ts"
 
 interface Row {
   readonly setting: string
@@ -19,6 +20,7 @@ export default command({
   operands: { min: 0, max: 0 },
   run: async ({ session }) => {
     const { config } = session
+    for (const line of misspeltIn(session.env)) session.warn(line)
     const rows: Row[] = [
       { setting: "url", value: redactUrl(config.url.value), origin: config.url.origin },
       { setting: "store", value: redactUrl(config.store.value ?? ""), origin: config.store.origin },

@@ -10,6 +10,7 @@ import { isObject } from "./core/json.ts"
 import { isOwn, isWritableByOthers } from "./ownership.ts"
 import { type FileSettings, readSettings } from "./settings.ts"
 import { anchorUrl, hasPassword } from "./url.ts"
+import { settingsIn } from "./variables.ts"
 
 export interface Setting<T> {
   readonly value: T
@@ -33,7 +34,7 @@ export interface Config {
   readonly passwordFile: Setting<string | undefined>
   /** Keys that sign what is pushed and verify what is run. */
   readonly keyFile: Setting<string | undefined>
-  /** The files that were read, the first one first. */
+  /** The variables and files that were read, the first one first. */
   readonly files: readonly { readonly path: string; readonly settings: FileSettings }[]
   /** A setting of the files; tables are put together from all files, each of their values from the first that has it. */
   file<K extends keyof FileSettings>(key: K): FileSettings[K] | undefined
@@ -49,7 +50,10 @@ export function loadConfig(
   cwd: string,
   remark: (message: string) => void,
 ): Config {
-  const files = configFiles(flags, env, cwd, remark).map((path) => ({ path, settings: parseFile(path) }))
+  const files = [
+    ...settingsIn(env),
+    ...configFiles(flags, env, cwd, remark).map((path) => ({ path, settings: parseFile(path) })),
+  ]
   const file = <K extends keyof FileSettings>(key: K): FileSettings[K] | undefined =>
     firstOf(files.map(({ settings }) => settings[key])) as FileSettings[K] | undefined
   const originOf = (path: readonly string[]): string =>

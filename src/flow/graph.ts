@@ -22,11 +22,12 @@ export function wire(
   const circle = circleIn(steps)
   if (circle)
     problems.add(pathOf(circle[0]!, "needs"), `steps need each other in a circle: ${circle.join(" → ")}`)
-  if (problems.all.length > before) return []
-  return inOrder(steps).map((step) => {
+  // Values are looked at even so: everything that is wrong is told at once.
+  const readers = steps.map((step) => {
     const reads = readsOf(step, steps, pathOf, problems)
     return reads.length > 0 ? { ...step, reads } : step
   })
+  return problems.all.length > before ? [] : inOrder(readers)
 }
 
 function checkParents(

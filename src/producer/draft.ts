@@ -218,7 +218,10 @@ const dependencies = (ids: string | undefined, on: Dependency["on"]): Dependency
 
 function parseCount(flag: string, text: string): number {
   if (/^\d{1,6}$/.test(text)) return Number(text)
-  throw new TqError("usage", `${flag}: bad number ${JSON.stringify(text)}: write a whole number`)
+  throw new TqError(
+    "usage",
+    `${flag}: bad number ${JSON.stringify(text)}: write a whole number, at most 999999`,
+  )
 }
 
 function parseExits(flag: string, text: string): number[] {

@@ -10,6 +10,7 @@ import { viewJson } from "../core/view.ts"
 import type { Engine } from "../engine/engine.ts"
 import { teeInto } from "../run/tee.ts"
 import { type ServiceManager, serviceManager } from "../systemd.ts"
+import { misspeltIn } from "../variables.ts"
 import type { Crew } from "./crew.ts"
 import type { workFlags } from "./flags.ts"
 import { healthFile } from "./health.ts"
@@ -40,6 +41,7 @@ export async function startWorker({
     const engine = await session.engine()
     const read = () => readSetup({ session, engine, flags, handlers: operands, secrets, remark })
     const setup = read()
+    for (const line of misspeltIn(session.env)) remark(line)
     refuseIdle(setup, session)
     const logs = flags["log-dir"]
     const health = flags["health-file"]

@@ -53,6 +53,26 @@ test("an empty variable is none", async () => {
   expect((await settings(box, ["--namespace", "ours"])).namespace).toEqual(["ours", "--namespace"])
 })
 
+test("variables stand for what is in files too; a misspelt one is told", async () => {
+  await using box = new Sandbox()
+  box.write("tq.toml", 'payloadLimit = "2MiB"\n[worker]\nconcurrency = 3\ngrace = "1s"\n')
+  const env = { TQ_CONCURRENCY: "7", TQ_GRACE: "2m", TQ_PAYLOAD_LIMIT: "1KiB", TQ_DURABILITY: "full" }
+  const shown = await settings(box, [], { env })
+  expect(shown["worker.concurrency"]).toEqual(["7", "TQ_CONCURRENCY"])
+  expect(shown["worker.grace"]).toEqual(["120000", "TQ_GRACE"])
+  expect(shown.payloadLimit).toEqual(["1024", "TQ_PAYLOAD_LIMIT"])
+  expect(shown.durability).toEqual(["full", "TQ_DURABILITY"])
+  const big = await box.tq(["push", "x", JSON.stringify("x".repeat(1100))], { env })
+  expect(big.code).toBe(65)
+  const bad = await box.tq(["work"], { env: { TQ_CONCURRENCY: "many" } })
+  expect(bad).toMatchObject({
+    code: 78,
+    stderr: "tq: TQ_CONCURRENCY: worker.concurrency must be a whole number\n",
+  })
+  const misspelt = await box.tq(["work", "--until-empty"], { env: { TQ_CONCURENCY: "7" } })
+  expect(misspelt.stderr).toContain("tq: TQ_CONCURENCY is no setting: did you mean TQ_CONCURRENCY?\n")
+})
+
 test("tables are put together, each value from the first file that has it", async () => {
   await using box = new Sandbox()
   const user = box.write(

@@ -65,6 +65,14 @@ describe("a mistake is told with its line", () => {
       "f.yaml:3:18: steps need each other in a circle: a → a",
     ],
     [
+      "a circle and an unknown parent, and values that are wrong as well",
+      "name: f\nsteps:\n  a: { run: [x], needs: a }\n  b: { run: [x], needs: zz }\n  c: { run: ['{{ steps.d.output }}'] }\n  d: { if: '{{ input.x }} =', run: [x] }\n",
+      "f.yaml:3:18: steps need each other in a circle: a → a",
+      'f.yaml:4:18: no step "zz"',
+      "f.yaml:5:8: {{ steps.d.output }}: it may not be done by then: add it to needs:",
+      'f.yaml:6:8: bad condition "{{ input.x }} =": near "="',
+    ],
+    [
       "a shell line for a program",
       "name: f\nsteps:\n  a:\n    run: echo hi | wc\n",
       "f.yaml:4:5: run: is a list, not a shell line: write sh: echo hi | wc, or run: [PROGRAM, ARGUMENT]",
