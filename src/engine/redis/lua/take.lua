@@ -17,7 +17,8 @@ local function take(id, copy)
   call('ZREM', P .. 'sent:' .. t.queue, id)
   call('ZREM', P .. 'unconfirmed', id)
   -- Not one of those that are late may be started, however many there are.
-  if (x_number(t, 'exp') or math.huge) <= now then
+  -- What only goes on is not on the list.
+  if (tonumber(call('ZSCORE', P .. 'late', id) or '') or math.huge) <= now then
     cancel(t, 'expired')
     return 'stale'
   end
