@@ -239,12 +239,46 @@ describe("the store", () => {
         name.slice(key("").length).replace(/^ids:\d$/, "ids:N"),
       )
       // The last page of ids is still being filled; bitmaps go with their chunk.
-      expect(left.filter((name) => !/^(is|of|fifo|ended|wake):/.test(name)).toSorted()).toEqual([
+      expect(left.filter((name) => !/^(is|of|named|names|fifo|ended|wake):/.test(name)).toSorted()).toEqual([
         "fact",
         "ids:N",
         "ready",
       ])
       expect(await raw.hget(key("fact"), "bytes")).toBe("0")
+    }))
+
+  test("finds tasks by their name: of many names, of more than are indexed, and what an older tq has pushed", () =>
+    withStage(async (stage, raw, key) => {
+      const { engine } = stage
+      const list = async (name: string) => {
+        const ids: string[] = []
+        let cursor: string | undefined
+        do {
+          const page = await engine.list({ name }, { limit: 100, ...(cursor !== undefined && { cursor }) })
+          ids.push(...page.tasks.map(({ record }) => record.id))
+          cursor = page.cursor
+        } while (cursor !== undefined)
+        return ids.reverse()
+      }
+      const push = (name: string, n: number) => stage.push(...Array.from({ length: n }, () => ({ name })))
+      const rare = [await push("rare.one", 1)]
+      await push("often", 500)
+      rare.push(await push("rare.two", 3))
+      await push("often", 200)
+      rare.push(await push("rare.one", 1))
+      expect(await list("rare.one")).toEqual([...rare[0]!, ...rare[2]!])
+      expect(await list("rare.*")).toEqual(rare.flat())
+      expect(await list("nothing")).toEqual([])
+      expect(await engine.count({ name: "often" })).toBe(700)
+      expect(Number(await raw.hget(key("names:0"), ""))).toBe(705)
+
+      const many = await stage.push(...Array.from({ length: 300 }, (_, i) => ({ name: `n${i}` })))
+      expect(await list("n299")).toEqual([many[299]!])
+      expect(await list("rare.*")).toEqual(rare.flat())
+
+      await raw.del(key("names:0"), key("named:0"))
+      expect(await list("rare.*")).toEqual(rare.flat())
+      expect(await list("n7")).toEqual([many[7]!])
     }))
 
   test("tells a task of an event since its run began, though its producer's clock runs ahead", () =>

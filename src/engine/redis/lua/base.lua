@@ -23,6 +23,8 @@
 --   is:o:C            bitmap  which have had a state while they were pending: the others that are pending are plain, and their
 --                             state need not be asked for
 --   of:QUEUE:C        bitmap  which are in that queue
+--   names:C           hash    name -> its number N, for the first names among SEQ 65536C ..; "" -> how many tasks bear one of these
+--   named:C           bitmap  1024N + which of the pages of the chunk have had a task of name N
 --   depth             hash    "QUEUE STATUS PRIORITY" -> how many; "QUEUE unserved" -> how many
 --   ready             zset    "PRIORITY QUEUE" by PRIORITY: where something may be ready
 --   fifo:PRIORITY:QUEUE  list  SEQs as they were pushed; back:PRIORITY:QUEUE  zset  those that came later, by SEQ.
@@ -70,6 +72,7 @@
 
 local TASK, STATE, FACT = P .. 'task', P .. 'state', P .. 'fact'
 local PAGE, CHUNK = 64, 65536
+local PAGES = CHUNK / PAGE
 -- A result longer than this lives in `result`, so that a look at the state stays cheap.
 local INLINE = 512
 
@@ -284,7 +287,10 @@ end
 -- A task that has no state yet.
 local function fresh(id, fixed)
   local seq, priority, queue = string.match(fixed, '^(%d+) (%d+) (%S+) ')
-  return seq and new_task(id, tonumber(seq), queue, tonumber(priority), 'p')
+  if not seq then return nil end
+  local t = new_task(id, tonumber(seq), queue, tonumber(priority), 'p')
+  t.is_fresh = true
+  return t
 end
 
 -- What somebody else wrote there is left alone and counted; nothing stops for its sake.

@@ -7,7 +7,7 @@
 local from = tonumber(arg())
 local filter = read_filter()
 local n = 0
-local following = walk(filter, from, false, 4000, function()
+local following = walk(filter, from, false, 2000, function()
   n = n + 1
   return false
 end)

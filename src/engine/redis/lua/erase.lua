@@ -67,3 +67,30 @@ local function erase(t)
   tasks[id], raw[id] = false, false
   return kept
 end
+
+-- Removes neighbours of which there is no more to know than their records, as a purge does by the million.
+local function erase_fresh(list)
+  local ids, of_page = {}, {}
+  for i, t in ipairs(list) do
+    ids[i] = t.id
+    count(t, 'p', -1)
+    mark(of_status.p, t.seq, 0)
+    mark(P .. 'of:' .. t.queue .. ':', t.seq, 0)
+    local page = floor(t.seq / PAGE)
+    of_page[page] = of_page[page] or {}
+    collect(of_page, page, t.seq % PAGE)
+    tasks[t.id], raw[t.id] = false, false
+  end
+  many('HDEL', TASK, ids)
+  for page, places in pairs(of_page) do
+    local key = P .. 'ids:' .. text(page)
+    if #places < PAGE then
+      for _, place in ipairs(places) do call('LSET', key, place, '') end
+    end
+    pages[page] = nil
+    local left = #places < PAGE and call('LRANGE', key, 0, -1) or {}
+    local empty = #places == PAGE or #left == PAGE
+    for _, id in ipairs(left) do empty = empty and id == '' end
+    if empty then call('DEL', key) end
+  end
+end

@@ -1,7 +1,7 @@
 -- Walks the tasks that match a filter, in push order or against it. Needs base.lua.
 --
--- Which tasks of a chunk have one of the wanted states, and are in the queue, say bitmaps; of those only few are looked at in
--- vain. Names, labels and times are compared with the records.
+-- Which tasks of a chunk have one of the wanted states, and are in the queue, say bitmaps, and on which of its pages there are tasks
+-- of a name; of those only few are looked at in vain. Names, labels and times are compared with the records.
 
 -- Bits of a bitmap: the first is the highest of the first byte.
 local function bit_of(byte, k)
@@ -74,7 +74,7 @@ local every_status = 'prswbcfx'
 -- Reads a filter: states as letters, or "" for all; then, each "" or "=" and a value: queue, name, label, since, until.
 local function read_filter()
   local states = arg()
-  local filter = { states = states == '-' and '' or states == '' and every_status or states }
+  local filter = { states = states == '-' and '' or states == '' and every_status or states, verdicts = {} }
   for _, field in ipairs({ 'queue', 'name', 'label', 'since', 'until_' }) do
     local value = arg()
     if value ~= '' then filter[field] = string.sub(value, 2) end
@@ -85,6 +85,16 @@ end
 
 local function unescape(name)
   return (string.gsub(name, '%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+-- Names come in great numbers, but few kinds.
+local function name_fits(filter, name)
+  local verdict = filter.verdicts[name]
+  if verdict == nil then
+    verdict = glob_matches(filter.name, unescape(name))
+    filter.verdicts[name] = verdict
+  end
+  return verdict
 end
 
 local function fits(filter, t)
@@ -99,13 +109,55 @@ local function fits_record(filter, fixed)
   local created, name, label = string.match(fixed, '^%S+ %S+ %S+ (%S+) (%S*) ([^\n]*)')
   created = tonumber(created)
   if not created then return false end
-  if filter.name and not glob_matches(filter.name, unescape(name)) then return false end
+  if filter.name and not name_fits(filter, name) then return false end
   if filter.label and label ~= '=' .. filter.label then return false end
   return not (filter.since and created < filter.since) and not (filter.until_ and created >= filter.until_)
 end
 
--- A function that finds the first place of a chunk, from a given one on, where a task may match; nil where none may.
-local function finder(filter, chunk, ascending)
+local nowhere = function() return nil end
+
+-- The pages of a chunk on which tasks of the name may be; nil where that is not known: on any.
+local function pages_of_name(filter, chunk, in_all)
+  local names = call('HGETALL', P .. 'names:' .. text(chunk))
+  local indexed, numbers = 0, {}
+  for i = 1, #names, 2 do
+    if names[i] == '' then
+      indexed = tonumber(names[i + 1])
+    elseif name_fits(filter, names[i]) then
+      numbers[#numbers + 1] = tonumber(names[i + 1])
+    end
+  end
+  if indexed ~= math.min(CHUNK, in_all - chunk * CHUNK) or #numbers == #names / 2 - 1 then return nil end
+  local pages, map = {}, #numbers > 0 and call('GET', P .. 'named:' .. text(chunk)) or ''
+  for _, number in ipairs(numbers) do
+    local page = next_bit(map, number * PAGES)
+    while page and page < (number + 1) * PAGES do
+      pages[page - number * PAGES] = true
+      page = next_bit(map, page + 1)
+    end
+  end
+  return pages
+end
+
+-- Where `find` finds something on one of these pages.
+local function find_on(pages, find, ascending)
+  if next(pages) == nil then return nowhere end
+  local step = ascending and 1 or -1
+  return function(place)
+    while true do
+      place = find(place)
+      local page = place and floor(place / PAGE)
+      if not page or pages[page] then return place end
+      repeat page = page + step until pages[page] or page < 0 or page >= PAGES
+      if page < 0 or page >= PAGES then return nil end
+      place = ascending and page * PAGE or page * PAGE + PAGE - 1
+    end
+  end
+end
+
+-- A function that finds the first place of a chunk, from a given one on, where a task may be that has one of the states and is in
+-- the queue; nil where none may.
+local function finder_of_states(filter, chunk, ascending)
   if filter.states == every_status and not filter.queue then
     return function(place) return place end
   end
@@ -116,9 +168,7 @@ local function finder(filter, chunk, ascending)
   end
   local own = filter.queue and call('GET', P .. 'of:' .. filter.queue .. ':' .. text(chunk))
   local own_reversed = own and not ascending and string.reverse(own)
-  if #maps == 0 or (filter.queue and not own) then
-    return function() return nil end
-  end
+  if #maps == 0 or (filter.queue and not own) then return nowhere end
   local function nearest(place)
     local best
     for _, map in ipairs(maps) do
@@ -141,6 +191,31 @@ local function finder(filter, chunk, ascending)
   end
 end
 
+-- The same of the whole filter. `in_all` SEQs were given out.
+local function finder(filter, chunk, ascending, in_all)
+  local pages = filter.name and pages_of_name(filter, chunk, in_all)
+  if not pages then return finder_of_states(filter, chunk, ascending) end
+  return find_on(pages, next(pages) and finder_of_states(filter, chunk, ascending), ascending)
+end
+
+-- Loads those of these tasks that have not been, many in one command. `records` is what is stored of them, or false.
+local function load_many(ids, records)
+  local states = call('HMGET', STATE, unpack(ids))
+  local stateless = {}
+  for i, id in ipairs(ids) do
+    if tasks[id] == nil and raw[id] == nil then
+      if states[i] then raw[id] = states[i] else stateless[#stateless + 1] = id end
+    end
+  end
+  if #stateless == 0 then return end
+  if not records then
+    ids, records = stateless, call('HMGET', TASK, unpack(stateless))
+  end
+  for i, id in ipairs(ids) do
+    if records[i] and tasks[id] == nil and raw[id] == nil then tasks[id] = fresh(id, records[i]) end
+  end
+end
+
 -- Calls `found(t)` for those of the tasks at these SEQs that match, in their order, until it returns true. Returns the SEQ at which
 -- it did.
 local function try_all(filter, seqs, found)
@@ -152,12 +227,23 @@ local function try_all(filter, seqs, found)
       places[#places + 1] = seq
     end
   end
-  local records = needs_record(filter) and #ids > 0 and call('HMGET', TASK, unpack(ids))
-  for i, id in ipairs(ids) do
-    if not records or (records[i] and fits_record(filter, records[i])) then
-      local t = load(id)
-      if t and t.seq == places[i] and fits(filter, t) and found(t) then return places[i] end
+  if #ids == 0 then return end
+  local records = needs_record(filter) and call('HMGET', TASK, unpack(ids))
+  if records then
+    local fitting = { {}, {}, {} }
+    for i, id in ipairs(ids) do
+      if records[i] and fits_record(filter, records[i]) then
+        local n = #fitting[1] + 1
+        fitting[1][n], fitting[2][n], fitting[3][n] = id, places[i], records[i]
+      end
     end
+    ids, places, records = unpack(fitting)
+    if #ids == 0 then return end
+  end
+  load_many(ids, records)
+  for i, id in ipairs(ids) do
+    local t = load(id)
+    if t and t.seq == places[i] and fits(filter, t) and found(t) then return places[i] end
   end
 end
 
@@ -172,7 +258,7 @@ local function walk(filter, from, ascending, budget, found)
   if seq < 0 then return nil end
   local chunk = floor(seq / CHUNK)
   while chunk >= low and chunk <= high do
-    local find = finder(filter, chunk, ascending)
+    local find = finder(filter, chunk, ascending, last)
     local place = find(seq - chunk * CHUNK)
     while place do
       -- Enough for one command, and on the far side of the last task nothing.

@@ -7,7 +7,7 @@
 local limit, from = tonumber(arg()), tonumber(arg())
 local filter = read_filter()
 local page, n = {}, 0
-local following = walk(filter, from, false, 4000, function(t)
+local following = walk(filter, from, false, 2000, function(t)
   tell_task(page, t.id, false)
   n = n + 1
   return n >= limit

@@ -204,6 +204,7 @@ for _ = 1, 8 do
   for _, map in ipairs(maps) do
     if call('BITPOS', map, 1) == -1 then call('DEL', map) else left = true end
   end
+  if not left then call('DEL', P .. 'names:' .. text(sweep_at), P .. 'named:' .. text(sweep_at)) end
   if not left and sweep_at == low then
     low = low + 1
     call('HSET', FACT, 'low', low)

@@ -1,5 +1,60 @@
 -- Storing tasks. Needs base.lua and life.lua.
 
+-- Names of a chunk that get a number. Where there are more, whoever looks for a name looks at every task (filter.lua).
+local NUMBERED = 256
+
+-- Remembers on which pages of a chunk the names of new tasks are.
+local function index_names_of_chunk(chunk, records, i, last, first)
+  local counts, pages_of, order = {}, {}, {}
+  for k = i, last do
+    local name = string.match(records[2 * k], '^%S+ %S+ %S+ (%S+)')
+    if name then
+      if not counts[name] then
+        counts[name], pages_of[name] = 0, {}
+        order[#order + 1] = name
+      end
+      counts[name] = counts[name] + 1
+      local page = floor((first + k - 1) % CHUNK / PAGE)
+      local its = pages_of[name]
+      if its[#its] ~= page then its[#its + 1] = page end
+    end
+  end
+  if #order == 0 then return end
+  local names = P .. 'names:' .. text(chunk)
+  local numbers = call('HMGET', names, unpack(order))
+  local bits, n, indexed, following = {}, 0, 0, nil
+  for k, name in ipairs(order) do
+    local number = tonumber(numbers[k])
+    if not number then
+      following = following or math.max(0, call('HLEN', names) - 1)
+      if following < NUMBERED then
+        number = following
+        call('HSET', names, name, number)
+        following = following + 1
+      end
+    end
+    if number then
+      indexed = indexed + counts[name]
+      for _, page in ipairs(pages_of[name]) do
+        bits[n + 1], bits[n + 2], bits[n + 3], bits[n + 4] = 'SET', 'u1', number * PAGES + page, 1
+        n = n + 4
+      end
+    end
+  end
+  if indexed > 0 then call('HINCRBY', names, '', indexed) end
+  many('BITFIELD', P .. 'named:' .. text(chunk), bits)
+end
+
+local function index_names(records, n, first)
+  local i = 1
+  while i <= n do
+    local chunk = floor((first + i - 1) / CHUNK)
+    local last = math.min(n, (chunk + 1) * CHUNK - first)
+    index_names_of_chunk(chunk, records, i, last, first)
+    i = last + 1
+  end
+end
+
 -- Registers tasks that are not there yet: their records, their places in push order. `pairs_` is id, record, id, record …
 -- Returns the SEQ of the first.
 local function register(records, n)
@@ -20,6 +75,7 @@ local function register(records, n)
     pages[page] = nil
     i = last + 1
   end
+  index_names(records, n, first)
   return first
 end
 
