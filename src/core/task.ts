@@ -95,9 +95,17 @@ export const payloadCeiling = 16 << 20
 
 export const defaultMaxRetries = (task: { readonly command?: unknown }): number => (task.command ? 0 : 3)
 
+/** Of a task of which nothing else was said. */
+const bareHead = JSON.stringify({ v: recordVersion })
+
 export function toRecord(task: Task): TaskRecord {
-  const { payload, args, command, headers, signature } = task
-  const head = {
+  return { ...indexedOf(task), body: `${headOf(task)}\n${task.payload}` }
+}
+
+function headOf(task: Task): JsonText {
+  if (isBare(task)) return bareHead
+  const { args, command, headers, signature } = task
+  return JSON.stringify({
     v: recordVersion,
     maxRetries: task.maxRetries,
     backoff: task.backoff && formatBackoff(task.backoff),
@@ -113,8 +121,30 @@ export function toRecord(task: Task): TaskRecord {
     signature,
     plan: task.plan,
     step: task.step,
-  }
-  return { ...indexedOf(task), body: `${JSON.stringify(head)}\n${payload}` }
+  })
+}
+
+/** What a head does not speak of. */
+const outsideHeads: ReadonlySet<string> = new Set<keyof Indexed | "payload">([
+  "id",
+  "name",
+  "queue",
+  "priority",
+  "createdAt",
+  "runAt",
+  "expiresAt",
+  "unique",
+  "serial",
+  "label",
+  "after",
+  "flow",
+  "payload",
+])
+
+/** Most of those that are pushed by the thousand. */
+function isBare(task: Task): boolean {
+  for (const field in task) if (!outsideHeads.has(field)) return false
+  return true
 }
 
 /** What the head of a body says. */

@@ -60,17 +60,30 @@ export interface Drafting {
 
 export function taskFrom(draft: Draft, by: Drafting): Task {
   const what = draft.command ? commandOf(draft, by) : namedOf(draft, by)
-  const task: Task = {
-    ...what,
-    id: draft.id === undefined ? by.newId() : checkId(draft.id),
-    queue: draft.queue === undefined ? routeOf(what.name, by.routes) : checkQueueName(draft.queue),
-    priority: draft.priority === undefined ? defaultPriority : parsePriority(draft.priority),
-    createdAt: by.now,
-    ...timing(draft, by.now),
-    ...running(draft),
-    ...standing(draft),
-  }
+  const id = draft.id === undefined ? by.newId() : checkId(draft.id)
+  const queue = draft.queue === undefined ? routeOf(what.name, by.routes) : checkQueueName(draft.queue)
+  const priority = draft.priority === undefined ? defaultPriority : parsePriority(draft.priority)
+  const basis = { ...what, id, queue, priority, createdAt: by.now }
+  const task: Task = isBasic(draft)
+    ? basis
+    : { ...basis, ...timing(draft, by.now), ...running(draft), ...standing(draft) }
   return by.sign ? by.sign(task) : task
+}
+
+const basics: ReadonlySet<string> = new Set<keyof Draft>([
+  "name",
+  "payload",
+  "args",
+  "command",
+  "queue",
+  "priority",
+  "id",
+])
+
+/** Whether nothing is said of its times, its runs and how it stands to others: so with most lines of a long batch. */
+function isBasic(draft: Draft): boolean {
+  for (const key in draft) if (!basics.has(key)) return false
+  return true
 }
 
 export function routeOf(name: string, routes: Readonly<Record<string, string>>): string {

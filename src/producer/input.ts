@@ -76,12 +76,15 @@ export async function readInput(options: InputOptions, show: (entry: Entry) => v
 const unitOf = (separator: "\n" | "\0") => (separator === "\0" ? "records" : "lines")
 
 function readerOf({ session, drafting, shared, template }: InputOptions) {
+  const isAlike = Object.keys(shared).length === 0
+  const by = { ...drafting }
   return (record: Uint8Array): Entry | undefined => {
     if (record.byteLength === 0) return undefined
     const text = textOf(record)
     const own = template ? filled(template, text) : draftFromLine(text)
     if (!own) return undefined
-    const task = taskFrom({ ...shared, ...own }, { ...drafting, now: session.clock.now() })
+    by.now = session.clock.now()
+    const task = taskFrom(isAlike ? own : { ...shared, ...own }, by)
     return { task, hasOwnId: own.id !== undefined }
   }
 }

@@ -58,7 +58,8 @@ export async function pushMany(
       if (done) break
       for (const record of batch) {
         if (signal.aborted) break
-        await run.add(record)
+        const busy = run.add(record)
+        if (busy) await busy
       }
       if (!signal.aborted) await run.send()
     }
@@ -76,6 +77,12 @@ export function inLine(unit: Unit, line: number, error: unknown): unknown {
   const code = error.code === "usage" ? "data" : error.code
   return new TqError(code, `${unit === "lines" ? "line" : "record"} ${line}: ${messageOf(error)}`)
 }
+
+/** Whether the same workers run both. */
+const isAlike = (a: Task, b: Task): boolean =>
+  a.name === b.name &&
+  a.queue === b.queue &&
+  !(a.command || b.command || a.signature || b.signature || a.plan || b.plan || a.step || b.step)
 
 class ManyPush {
   readonly #options: ManyOptions
@@ -112,25 +119,34 @@ class ManyPush {
     return { pushed: this.#pushed, duplicates: this.#duplicates }
   }
 
-  async add(record: Uint8Array): Promise<void> {
+  /** @returns what to wait for before the next one: nothing where this one only joined the chunk */
+  add(record: Uint8Array): Promise<void> | undefined {
     const line = this.#line + 1
     let entry: Entry | undefined
     try {
       entry = this.#options.read(record)
       if (entry) checkSupport(this.#options.engine, entry.task)
     } catch (error) {
-      // What came before the bad line is good, and goes in.
-      await this.#flush()
-      throw this.#inLine(line, error)
+      return this.#refuse(line, error)
     }
-    if (entry) {
-      const isAlone = this.#mustGoAlone(entry)
-      if (isAlone) await this.#flush()
-      this.#line = line
-      this.#put({ ...entry, line })
-      if (isAlone) await this.#flush()
-      else if (this.#chunk.length >= chunkSize || this.#chunkLength >= chunkLength) await this.send()
-    } else this.#line = line
+    if (entry && this.#mustGoAlone(entry)) return this.#addAlone({ ...entry, line })
+    this.#line = line
+    if (!entry) return undefined
+    this.#put({ task: entry.task, hasOwnId: entry.hasOwnId, line })
+    return this.#chunk.length >= chunkSize || this.#chunkLength >= chunkLength ? this.send() : undefined
+  }
+
+  /** What came before the bad line is good, and goes in. */
+  async #refuse(line: number, error: unknown): Promise<never> {
+    await this.#flush()
+    throw this.#inLine(line, error)
+  }
+
+  async #addAlone(entry: Numbered): Promise<void> {
+    await this.#flush()
+    this.#line = entry.line
+    this.#put(entry)
+    await this.#flush()
   }
 
   #put(entry: Numbered): void {
@@ -195,7 +211,13 @@ class ManyPush {
     this.#committedLine = taken.at(-1)?.line ?? this.#committedLine
     this.#pushed += taken.length
     for (const { pushed } of taken) accepted(pushed.id, pushed.outcome === "duplicate")
-    for (const { task } of taken) this.#notice(noticeFor(task, audiences, engine.location))
+    let told: Task | undefined
+    for (const { task } of taken) {
+      // Neighbours are mostly alike, and so is what there is to say of them.
+      if (told && isAlike(told, task)) continue
+      told = task
+      this.#notice(noticeFor(task, audiences, engine.location))
+    }
     progress(this.#pushed)
     for (const [index, pushed] of results.entries()) {
       if (pushed.outcome !== "created") await this.#check(chunk[index]!, pushed)
