@@ -162,14 +162,17 @@ export class Pump {
     this.lastTurn = clock.mono()
   }
 
+  get #room(): Room {
+    return this.#isClosed ? noRoom : this.#options.room()
+  }
+
   async #turn(): Promise<void> {
     if (this.#mustResync) {
       this.#mustResync = !(await this.#options.resync())
       if (this.#mustResync) await this.#endure(new TqError("unreachable", "the store does not answer"))
       return
     }
-    const room = this.#isClosed ? noRoom : this.#options.room()
-    const wantsWork = room.limit > 0
+    const wantsWork = this.#room.limit > 0
     // While it is known that there is more, nobody needs to listen for it.
     if (wantsWork && !this.#hungry && this.#armed && !this.#armed.forWork) this.#armed.abort.abort()
     if (this.#outbox.length === 0 && !(wantsWork && this.#hungry)) {
@@ -177,6 +180,8 @@ export class Pump {
       return
     }
     await this.#gather()
+    // What has ended meanwhile has left room.
+    const room = this.#room
     this.#underWay = this.#outbox.splice(0, settleBatch)
     let reply: Settled
     try {
