@@ -1,4 +1,7 @@
-/** A Redis server that is killed -9 and started again on its data, while tasks are pushed and run: each ends once, and work resumes. */
+/**
+ * A Redis server that is killed -9 and started again on its data, while tasks are pushed and run: each ends once, and work resumes. Each
+ * kill strikes a second producer, as soon as it has printed ids and while it waits for its next answer: what it printed is stored.
+ */
 import type { StoredTask } from "../../src/engine/engine.ts"
 import { connect } from "../bench/stage.ts"
 import type { Scene } from "../chaos/scene.ts"
@@ -9,6 +12,10 @@ import { type Extent, Field } from "./redis-field.ts"
 const limit = 3_000
 /** How many of the tasks before a kill are looked at after it. */
 const looked = 500
+/** Nobody serves this queue: what was pushed right before a kill stays as it is. */
+const struckQueue = "struck"
+/** So many that the producer is never through with them when the kill comes. */
+const struckMost = 20_000
 
 export async function redisServerKills(
   newScene: () => Scene,
@@ -20,7 +27,10 @@ export async function redisServerKills(
   const { tasks, kills } = extent
   const seen = new Map<string, string>()
   const start = performance.now()
-  const [{ ids, repeats }, resumed] = await Promise.all([field.produce(tasks), killAll(field, extent, seen)])
+  const [{ ids, repeats }, { resumed, printed }] = await Promise.all([
+    field.produce(tasks),
+    killAll(field, extent, seen),
+  ])
   const engine = await connect(field.server.url)
   try {
     await field.until("the end of all", async () => (await engine.count({ status: ["completed"] })) === tasks)
@@ -28,8 +38,9 @@ export async function redisServerKills(
       `${count(tasks)} tasks, four workers, ${kills} kills of the server, in ${((performance.now() - start) / 1000).toFixed(1)} s`,
     )
     say(`${repeats} batches were refused and pushed again with the same ids`)
+    say(`${count(printed)} ids were printed in the moment before a kill: each is stored`)
     await field.dismiss()
-    const stored = await engine.count({})
+    const stored = await engine.count({ queue: "default" })
     demand(stored === tasks, `${stored} tasks are stored, of ${tasks} pushed`)
   } finally {
     await engine.close()
@@ -55,19 +66,27 @@ export async function redisServerKills(
 
 /**
  * @param seen gets the ends of some tasks as they are after each kill
- * @returns the milliseconds from each restart to the next completed task
+ * @returns the milliseconds from each restart to the next completed task, and how many ids were printed right before a kill
  */
-async function killAll(field: Field, extent: Extent, seen: Map<string, string>): Promise<number[]> {
+async function killAll(
+  field: Field,
+  extent: Extent,
+  seen: Map<string, string>,
+): Promise<{ resumed: number[]; printed: number }> {
   const { server, scene } = field
   const resumed: number[] = []
+  let printed = 0
   for (let kill = 1; kill <= extent.kills; kill++) {
     await field.untilKill(kill, extent)
     const ran = scene.traced().slice(-looked)
-    await server.kill()
+    const struck = await strike(field)
+    printed += struck.length
     await server.restart()
     const up = performance.now()
     const engine = await connect(server.url)
     try {
+      const missing = (await engine.get(struck)).filter((task) => !task).length
+      demand(missing === 0, `${missing} of ${struck.length} ids printed right before kill ${kill} are lost`)
       const completed = () => engine.count({ status: ["completed"] })
       const before = await completed()
       await field.until(`a task is completed after kill ${kill}`, async () => {
@@ -81,7 +100,25 @@ async function killAll(field: Field, extent: Extent, seen: Map<string, string>):
       await engine.close()
     }
   }
-  return resumed
+  return { resumed, printed }
+}
+
+/** Kills the server as soon as a producer has printed ids. @returns all that it printed */
+async function strike({ scene, server }: Field): Promise<string[]> {
+  const line = `${JSON.stringify({ name: "job", queue: struckQueue })}\n`
+  const producer = scene.spawn([scene.binary, "push", "--batch", "--quiet", "--connect-timeout", "1s"], {
+    stdin: Buffer.from(line.repeat(struckMost)),
+  })
+  const decoder = new TextDecoder()
+  let text = ""
+  let killed: Promise<void> | undefined
+  for await (const bytes of producer.stdout) {
+    killed ??= server.kill()
+    text += decoder.decode(bytes, { stream: true })
+  }
+  const [code, said] = await Promise.all([producer.exited, producer.stderr.text(), killed])
+  demand(code === 69 || code === 74, `a push that was to be struck ended with ${code}: ${said}`)
+  return text.trim().split("\n")
 }
 
 /** What an end is known by. */
