@@ -91,13 +91,9 @@ export function routeOf(name: string, routes: Readonly<Record<string, string>>):
 }
 
 function namedOf(draft: Draft, by: Drafting) {
-  for (const [flag, value] of [
-    ["--env", draft.env?.length],
-    ["--cwd", draft.cwd],
-    ["--stdin", draft.stdin],
-  ] as const) {
-    if (value) throw new TqError("usage", `${flag} is for command tasks only: a handler has its worker's`)
-  }
+  if (draft.env?.length) throw onlyForCommands("--env")
+  if (draft.cwd) throw onlyForCommands("--cwd")
+  if (draft.stdin) throw onlyForCommands("--stdin")
   if (draft.name === undefined) throw new TqError("usage", "a task needs a name, or a command after --")
   const name = checkTaskName(draft.name)
   const { args } = draft
@@ -109,6 +105,9 @@ function namedOf(draft: Draft, by: Drafting) {
   args?.forEach(checkArgument)
   return { name, payload, ...(args && { args }) }
 }
+
+const onlyForCommands = (flag: string): TqError =>
+  new TqError("usage", `${flag} is for command tasks only: a handler has its worker's`)
 
 function commandOf(draft: Draft, by: Drafting): { name: string; payload: JsonText; command: Command } {
   const argv = draft.command ?? []

@@ -61,7 +61,8 @@ export function draftFromFlags(flags: Partial<TaskFlags>): Draft {
   const draft: Record<string, unknown> = {}
   for (const name of Object.keys(taskFlags) as (keyof typeof taskFlags)[]) {
     const value = flags[name]
-    if (value === undefined || value === false) continue
+    // An empty list says as little as an option that is not there.
+    if (value === undefined || value === false || (Array.isArray(value) && value.length === 0)) continue
     draft[name.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase())] = value
   }
   return draft as Draft

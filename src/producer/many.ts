@@ -35,7 +35,7 @@ interface Numbered extends Entry {
 }
 
 /** Tasks committed together. */
-const chunkSize = 500
+const chunkSize = 1_000
 /** … or as many as have this many characters. */
 const chunkLength = 4 << 20
 
@@ -175,6 +175,8 @@ class ManyPush {
     this.#chosenIds.clear()
     this.#underWay = this.#commit(chunk, this.#line)
     this.#underWay.catch(this.#failed.reject)
+    // Only now has it left: a server works on it while the next one is read, not after that.
+    await new Promise((resolve) => setImmediate(resolve))
   }
 
   /** @param line the last one that was read when the chunk was sent */

@@ -14,18 +14,11 @@ export interface Receipt {
 }
 
 /** Refuses what the engine cannot do, before anything is written. */
-export function checkSupport(engine: Engine, task: Task): void {
-  const needs = [
-    ["unique", task.unique, "--unique"],
-    ["serial", task.serial, "--serial"],
-    ["after", task.after, "--after"],
-    ["flows", task.flow, "a flow"],
-  ] as const
-  for (const [capability, value, flag] of needs) {
-    if (value !== undefined && !engine.supports[capability]) {
-      throw needsStore(flag)
-    }
-  }
+export function checkSupport({ supports }: Engine, { unique, serial, after, flow }: Task): void {
+  if (unique !== undefined && !supports.unique) throw needsStore("--unique")
+  if (serial !== undefined && !supports.serial) throw needsStore("--serial")
+  if (after !== undefined && !supports.after) throw needsStore("--after")
+  if (flow !== undefined && !supports.flows) throw needsStore("a flow")
 }
 
 /** @param options `follow`: the caller will wait for its end */
