@@ -99,7 +99,10 @@ export const defaultMaxRetries = (task: { readonly command?: unknown }): number 
 const bareHead = JSON.stringify({ v: recordVersion })
 
 export function toRecord(task: Task): TaskRecord {
-  return { ...indexedOf(task), body: `${headOf(task)}\n${task.payload}` }
+  const body = `${headOf(task)}\n${task.payload}`
+  if (hasOptional(task)) return { ...indexedOf(task), body }
+  const { id, name, queue, priority, createdAt } = task
+  return { id, name, queue, priority, createdAt, body }
 }
 
 function headOf(task: Task): JsonText {

@@ -1,6 +1,6 @@
 /** Many tasks from one stream: JSON lines for `--batch`, plain records for `--lines` and `-0`. */
 import { TqError } from "../core/errors.ts"
-import { isObject, isStringArray, memberTexts, parseJson } from "../core/json.ts"
+import { isObject, isStringArray, type JsonText, memberTexts, parseJson } from "../core/json.ts"
 import { nearest } from "../core/nearest.ts"
 import type { Draft } from "./draft.ts"
 
@@ -89,12 +89,18 @@ export function draftFromLine(text: string): Draft | undefined {
   if (!isObject(value))
     throw new TqError("data", 'a line must be a JSON object: {"name":"resize","payload":{}}')
   const draft: Record<string, unknown> = {}
-  for (const [key, member] of Object.entries(value)) {
-    if (key === "payload") draft.payload = memberTexts(line).get("payload")
-    else draft[key] = read(key, member)
+  for (const key of Object.keys(value)) {
+    if (key === "payload") draft.payload = payloadText(line, value.payload)
+    else draft[key] = read(key, value[key])
   }
   if (typeof draft.stdin === "string") draft.stdin = Buffer.from(draft.stdin)
   return draft as Draft
+}
+
+/** As the line has it. Mostly it is the last member and written as we would write it, which is soon seen. */
+function payloadText(line: string, payload: unknown): JsonText | undefined {
+  const text = JSON.stringify(payload)
+  return line.endsWith(`"payload":${text}}`) ? text : memberTexts(line).get("payload")
 }
 
 function read(key: string, value: unknown): unknown {

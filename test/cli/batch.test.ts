@@ -13,6 +13,25 @@ test("ids come out in input order, one a line", async () => {
   expect(listed.map(({ id, payload }) => [id, payload])).toEqual(ids.map((id, n) => [id, n]).reverse())
 })
 
+test("payloads stay as they are written, wherever they stand in the line", async () => {
+  await using box = new Sandbox()
+  const payloads = [
+    "1.10",
+    "12345678901234567890",
+    '{"b":-0, "a":1E+2}',
+    '{"payload":1}',
+    String.raw`"\u0061\/"`,
+    '"}"',
+  ]
+  const stdin = payloads.flatMap((payload) => [
+    `{"name":"a","payload":${payload}}`,
+    `{ "payload" : ${payload} , "name":"a", "label":"\\"payload\\":1}" }`,
+  ])
+  const shown = await box.ok([...batch, "--dry-run"], { stdin: stdin.join("\n") })
+  const texts = shown.split("\n").map((line) => /"payload":(.*)\}$/.exec(line)?.[1])
+  expect(texts).toEqual(payloads.flatMap((payload) => [payload, payload]))
+})
+
 test("keys are the long options in camelCase, numbers and lists as JSON has them", async () => {
   await using box = new Sandbox()
   await box.ok(["push", "parent", "--id", "p", "--quiet"])
