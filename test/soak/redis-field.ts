@@ -2,7 +2,7 @@
  * Where the soaks of kills on Redis take place: a server that syncs every write, four workers with a TypeScript handler that leaves a
  * trace of every run, and a producer that repeats what was refused under the same ids.
  */
-import { statSync, writeFileSync } from "node:fs"
+import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { type Scene, waitFor } from "../chaos/scene.ts"
 import type { Worker } from "../chaos/worker.ts"
@@ -22,12 +22,18 @@ const ahead = 10_000
 const patience = 8 * 60_000
 
 const handler = (rest: number) => `
-import { appendFileSync } from "node:fs"
+import { appendFileSync, existsSync } from "node:fs"
 import { type Context, task } from "tq"
 const file = process.env.TRACES!
 task({ name: "job" }, async (_: null, ctx: Context) => {
   appendFileSync(file, \`\${ctx.id} \${ctx.attempt} \${process.env.TQ_WORKER_ID}\\n\`)
   ${rest > 0 ? `await Bun.sleep(${rest})` : ""}
+})
+task({ name: "held" }, async (_: null, ctx: Context) => {
+  const worker = process.env.TQ_WORKER_ID
+  while (!existsSync(\`\${file}.go-\${worker}\`)) await Bun.sleep(20)
+  appendFileSync(\`\${file}.ended-\${worker}\`, \`\${ctx.id}\\n\`)
+  return worker
 })
 `
 
@@ -108,6 +114,17 @@ export class Field {
       acknowledged.push(...ids)
     }
     return { ids: acknowledged, repeats }
+  }
+
+  /** Tasks of the name "held" run until this is said to their worker; their result is its id. */
+  letGo(worker: Worker): void {
+    writeFileSync(`${this.scene.traces}.go-${worker.id}`, "")
+  }
+
+  /** How many of the held runs of this worker have come to their end. */
+  letGone(worker: Worker): number {
+    const file = `${this.scene.traces}.ended-${worker.id}`
+    return existsSync(file) ? readFileSync(file, "utf8").split("\n").length - 1 : 0
   }
 
   async dismiss(): Promise<void> {

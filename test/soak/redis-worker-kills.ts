@@ -1,9 +1,18 @@
-/** Workers on Redis that are killed -9 and replaced: nothing is lost, and only what was in flight at a kill runs again. */
+/**
+ * Workers on Redis that are killed -9 and replaced: nothing is lost, and only what was in flight at a kill runs again. In the end one
+ * is suspended until others run its tasks, and wakes up with the results of its own runs in its hands: none of them may count.
+ */
+import type { Engine, StoredTask } from "../../src/engine/engine.ts"
 import { connect } from "../bench/stage.ts"
 import type { Scene } from "../chaos/scene.ts"
 import { seeded } from "../support/random.ts"
 import { count, demand, tasksOf } from "./account.ts"
 import { crewSize, type Extent, Field } from "./redis-field.ts"
+
+/** Tasks that run when a worker is suspended; the others of the crew have room for all of them. */
+const held = 20
+/** Milliseconds in which a worker that woke up has said what it had to say. */
+const lastWords = 2_000
 
 export async function redisWorkerKills(
   newScene: () => Scene,
@@ -22,9 +31,14 @@ export async function redisWorkerKills(
     say(
       `${count(tasks)} tasks, four workers, ${kills} kills of one, in ${((performance.now() - start) / 1000).toFixed(1)} s`,
     )
-    await field.dismiss()
     const stored = await engine.count({})
     demand(stored === tasks, `${stored} tasks are stored, of ${tasks} pushed`)
+    const late = await wakeOne(field, engine)
+    say(
+      `a worker slept past its lease, and woke up with the results of ${late} runs that others had begun anew`,
+    )
+    say("none of them counted: all ended with the result of the last run")
+    await field.dismiss()
   } finally {
     await engine.close()
   }
@@ -77,4 +91,46 @@ async function killAll(field: Field, extent: Extent): Promise<Map<string, Set<st
     await engine.close()
   }
   return flights
+}
+
+/**
+ * Suspends a worker that runs tasks, and wakes it up when its runs are over and others run the same tasks.
+ * @returns how many tasks it ran
+ */
+async function wakeOne(field: Field, engine: Engine): Promise<number> {
+  const { scene, crew } = field
+  const ids = await scene.pushAll(Array.from({ length: held }, () => ({ name: "held" })))
+  const look = async (some: readonly string[]) =>
+    (await engine.get(some)).filter((task): task is StoredTask => task !== undefined)
+  const untilAll = (what: string, some: readonly string[], isSo: (task: StoredTask) => boolean) =>
+    field.until(what, async () => {
+      const tasks = await look(some)
+      return tasks.length === some.length && tasks.every(isSo)
+    })
+  await untilAll("all held tasks run", ids, ({ state }) => state.status === "running")
+  const running = await look(ids)
+  const sleeper = crew.find(({ id }) => id === running[0]!.state.workerId)!
+  const own = running.filter(({ state }) => state.workerId === sleeper.id).map(({ record }) => record.id)
+  // Charged with the crash: whoever swept it has let go of it.
+  const isElsewhere = ({ state }: StoredTask) =>
+    state.status === "running" && state.crashes === 1 && state.workerId !== sleeper.id
+  sleeper.signal("SIGSTOP")
+  await untilAll("others run what the sleeper ran", own, isElsewhere)
+  const heirs = new Map((await look(own)).map(({ record, state }) => [record.id, state]))
+  // Its runs go on while it sleeps, and end: it reads their results as it wakes up.
+  field.letGo(sleeper)
+  await field.until("the sleeper's runs have ended", () => field.letGone(sleeper) === own.length)
+  sleeper.signal("SIGCONT")
+  await sleeper.says(/took this worker for dead/)
+  await Bun.sleep(lastWords)
+  for (const task of await look(own))
+    demand(isElsewhere(task), `${task.record.id} is ${task.state.status}: a late result counted`)
+  for (const worker of crew) field.letGo(worker)
+  await untilAll("all held tasks end", ids, ({ state }) => state.status === "completed")
+  for (const { record, state } of await look(own)) {
+    const heir = heirs.get(record.id)!
+    demand(state.epoch === heir.epoch, `${record.id} ended in run ${state.epoch}, and not in ${heir.epoch}`)
+    demand(state.result?.data === JSON.stringify(heir.workerId), `${record.id} has another run's result`)
+  }
+  return own.length
 }
