@@ -1,15 +1,17 @@
 /**
  * A RabbitMQ server that is stopped and started, and whose connections are closed by force, again and again while tasks are pushed and
- * run: every confirmed push ends, and only what was in flight at a cut runs again; with a store beside it, which knows whose a task is,
- * nothing does.
+ * run: every confirmed push ends, and only what was in flight at a cut runs again (interrupted.ts); with a store beside it, which knows
+ * whose a task is, nothing does. Before that it is killed -9 while tasks are queued and nobody runs them: none may be lost.
  */
-import { statSync, writeFileSync } from "node:fs"
+import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
+import { connect } from "amqplib"
 import { type Scene, waitFor } from "../chaos/scene.ts"
 import type { Worker } from "../chaos/worker.ts"
 import { RabbitServer } from "../support/rabbit-server.ts"
 import { RedisServer } from "../support/redis-server.ts"
 import { count, demand } from "./account.ts"
+import { type Run, repetitions } from "./interrupted.ts"
 
 interface Extent {
   readonly tasks: number
@@ -31,23 +33,19 @@ const lull = 2 * 60_000
 
 /** Ids of one length make lines of one length: the size of the file tells how many there are. */
 const idOf = (n: number): string => `task-${String(n).padStart(6, "0")}`
-const lineLength = `${idOf(0)} 1700000000000\n`.length
+const lineLength = `${idOf(0)} 1700000000000 w0123456789\n`.length
 
 const handler = `
 import { appendFileSync } from "node:fs"
 import { type Context, task } from "tq"
 const file = process.env.TRACES!
 task({ name: "job" }, async (_: null, ctx: Context) => {
-  appendFileSync(file, \`\${ctx.id} \${Date.now()}\\n\`)
+  const run = \`\${ctx.id} \${Date.now()} \${process.env.TQ_WORKER_ID}\`
+  appendFileSync(file, \`\${run}\\n\`)
   await Bun.sleep(${rest})
+  appendFileSync(\`\${file}.ends\`, \`\${run} \${Date.now()}\\n\`)
 })
 `
-
-interface Cut {
-  /** Wall time: when it was ordered, and when it was over. */
-  readonly from: number
-  readonly to: number
-}
 
 interface Pushed {
   readonly confirmed: readonly string[]
@@ -86,6 +84,9 @@ async function soak(
   const file = join(scene.folder, "tasks.ts")
   writeFileSync(file, handler, { mode: 0o600 })
   scene.handlers = [file]
+  const waiting = Math.min(ahead, Math.ceil(extent.tasks / 2))
+  const backlog = await outlive(scene, server, waiting)
+  say(`${count(waiting)} confirmed tasks were queued when the server was killed -9, and all still are`)
   const crew = await Promise.all(
     Array.from({ length: crewSize }, () => scene.worker(["-c", String(concurrency)])),
   )
@@ -94,7 +95,7 @@ async function soak(
     waitFor(what, isSo, patience - (performance.now() - start))
   const runs = () => (statSync(scene.traces, { throwIfNoEntry: false })?.size ?? 0) / lineLength
   const [pushed, cuts] = await Promise.all([
-    produce(scene, extent, runs, until),
+    produce(scene, extent, backlog, runs, until),
     cutAll(server, extent, runs, until),
   ])
   const { confirmed, unknown } = pushed
@@ -111,8 +112,7 @@ async function soak(
     `${count(confirmed.length)} confirmed tasks, ${crewSize} workers, ${extent.stops} stops of the server and ${extent.closings} closings of all connections, in ${((performance.now() - start) / 1000).toFixed(0)} s`,
   )
   say(`${count(unknown.size)} tasks were refused, or got no answer`)
-  // The attempt of a trace is the time at which it began.
-  const byTask = Map.groupBy(scene.traced(), ({ id }) => id)
+  const byTask = Map.groupBy(runsOf(scene), ({ id }) => id)
   for (const id of byTask.keys()) demand(wanted.has(id) || unknown.has(id), `${id} was never pushed`)
   say("every confirmed task has run")
   const again = [...byTask].filter(([, own]) => own.length > 1)
@@ -124,29 +124,59 @@ async function soak(
     say("none ran twice, and each is completed in the store")
     return
   }
-  let strange = 0
-  for (const [, own] of again) {
-    for (const { attempt: began } of own.slice(0, -1)) {
-      const wasInFlight = cuts.some(({ from, to }) => began >= from - 50 * rest && began <= to)
-      if (!wasInFlight) strange++
-    }
+  const tasks = again.map(([, own]) => own)
+  const { interrupted, strange } = repetitions(tasks, cuts)
+  // In each place one run under way, and one that was over and whose acknowledgement was on its way.
+  const most = 2 * crewSize * concurrency
+  const worst = Math.max(0, ...interrupted.values())
+  const copies = Math.max(0, ...strange.values())
+  say(
+    `${interrupted.size} cuts met runs, and ${count(surplus)} were repeated: at most ${worst} that one cut interrupted (must ≤ ${most}), and ${copies} that none did (must ≤ ${concurrency})`,
+  )
+  demand(!strange.has(0), "some ran again before the first cut")
+  demand(worst <= most, "more ran again than were in flight")
+  // One worker may have been about to acknowledge what it had copied: both copies run.
+  demand(copies <= concurrency, "more ran again without a cut than one worker can have copied")
+}
+
+/** Queues tasks that nobody runs, and kills the server. @returns the ids, all of which are still queued */
+async function outlive(scene: Scene, server: RabbitServer, waiting: number): Promise<string[]> {
+  const ids = Array.from({ length: waiting }, (_, n) => idOf(n))
+  const stdin = ids.map((id) => `${JSON.stringify({ name: "job", id })}\n`).join("")
+  const printed = await scene.ok(["push", "--batch", "--quiet"], { stdin })
+  demand(printed === `${ids.join("\n")}\n`, "not all are confirmed")
+  await server.kill()
+  await server.restart()
+  const left = await depth(scene)
+  demand(left === waiting, `${left} of ${waiting} confirmed tasks are queued after a kill -9 of the server`)
+  return ids
+}
+
+/** All runs. One without an end was ended from outside: it lasted as long as it can have. */
+function runsOf(scene: Scene): Run[] {
+  const ends = new Map<string, number>()
+  for (const line of readFileSync(`${scene.traces}.ends`, "utf8").split("\n")) {
+    const cut = line.lastIndexOf(" ")
+    ends.set(line.slice(0, cut), Number(line.slice(cut + 1)))
   }
-  const most = cuts.length * crewSize * concurrency
-  say(`${count(surplus)} runs were repeated, of at most ${count(most)} that can have been in flight`)
-  demand(surplus <= most, "more ran again than were in flight")
-  demand(strange === 0, `${strange} runs were repeated that were not in flight at a cut`)
+  // The attempt of a trace is the time at which it began.
+  return scene.traced().map(({ id, attempt: began, worker }) => {
+    const ended = ends.get(`${id} ${began} ${worker}`) ?? began + 50 * rest
+    return { id, worker, began, ended }
+  })
 }
 
 /** Pushes all, each once: what was not confirmed is not pushed again. */
 async function produce(
   scene: Scene,
   { tasks }: Extent,
+  backlog: readonly string[],
   runs: () => number,
   until: (what: string, isSo: () => boolean) => Promise<unknown>,
 ): Promise<Pushed> {
-  const confirmed: string[] = []
+  const confirmed = [...backlog]
   const unknown = new Set<string>()
-  for (let first = 0; confirmed.length < tasks; ) {
+  for (let first = backlog.length; confirmed.length < tasks; ) {
     await until("the runs to come near", () => confirmed.length - runs() < ahead)
     const ids = Array.from({ length: Math.min(batch, tasks - confirmed.length) }, (_, n) => idOf(first + n))
     first += ids.length
@@ -163,29 +193,36 @@ async function produce(
   return { confirmed, unknown }
 }
 
-/** Spreads the cuts evenly over the runs, the stops among them. */
+/** Spreads the cuts evenly over the runs, the stops among them. @returns the wall time of each */
 async function cutAll(
   server: RabbitServer,
   { tasks, stops, closings }: Extent,
   runs: () => number,
   until: (what: string, isSo: () => boolean) => Promise<unknown>,
-): Promise<Cut[]> {
+): Promise<number[]> {
   const all = stops + closings
-  const cuts: Cut[] = []
+  const cuts: number[] = []
   for (let cut = 1; cut <= all; cut++) {
     const share = (cut * tasks) / (all + 1)
     await until(`${share} runs, for cut ${cut}`, () => runs() >= share)
-    const from = Date.now()
     if (cut % Math.round(all / stops) === 0) {
-      await server.shutDown()
-      cuts.push({ from, to: Date.now() })
+      cuts.push(await momentOf(server, () => server.shutDown()))
       await server.restart()
     } else {
-      await server.ctl("close_all_connections", "cut by the soak")
-      cuts.push({ from, to: Date.now() })
+      cuts.push(await momentOf(server, () => server.ctl("close_all_connections", "cut by the soak")))
     }
   }
   return cuts
+}
+
+/** Ordering a cut takes a second and more; a connection among the others tells when it came. @returns the wall time */
+async function momentOf(server: RabbitServer, cut: () => Promise<unknown>): Promise<number> {
+  const probe = await connect(server.url)
+  const closed = new Promise<number>((resolve) => {
+    for (const end of ["close", "error"]) probe.on(end, () => resolve(Date.now()))
+  })
+  await cut()
+  return closed
 }
 
 /** What is ready or in flight. */
