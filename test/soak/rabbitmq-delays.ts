@@ -1,6 +1,6 @@
 /**
  * The ladder of delays on RabbitMQ: a thousand random delays end within 0.3 s of their time, although one of a month was pushed before them;
- * and a broker that is killed -9 loses none of the tasks on the ladder that it has confirmed.
+ * and a broker that is killed -9, again and again while they climb down, loses none of the tasks on the ladder that it has confirmed.
  */
 import { connect } from "amqplib"
 import { type Scene, waitFor } from "../chaos/scene.ts"
@@ -13,6 +13,10 @@ const longest = 20_000
 /** Milliseconds. */
 const limit = 300
 const onTheLadder = 5_000
+/** The first finds all where they were put, the others many on their way from rung to rung, where classic rungs lose them. */
+const kills = 4
+/** Milliseconds from a restart to the next kill: what became due meanwhile moves on in these. */
+const climb = 700
 
 export async function rabbitDelays(newScene: () => Scene, say: (line: string) => void): Promise<void> {
   const scene = newScene()
@@ -58,14 +62,19 @@ async function exactness(scene: Scene, server: RabbitServer, say: (line: string)
 }
 
 async function survival(scene: Scene, server: RabbitServer, say: (line: string) => void): Promise<void> {
-  const lines = Array.from({ length: onTheLadder }, (_, n) =>
-    JSON.stringify({ name: "job", in: `${6_000 + (n % 100) * 100}ms` }),
+  const random = seeded(2)
+  // Of all lengths, so that at every moment some change rungs, for longer than the kills take.
+  const lines = Array.from({ length: onTheLadder }, () =>
+    JSON.stringify({ name: "job", in: `${6_000 + Math.floor(random() * 50_000)}ms` }),
   )
   const printed = await scene.ok(["push", "--quiet", "--batch"], { stdin: `${lines.join("\n")}\n` })
   const ids = new Set(printed.trim().split("\n"))
   demand(ids.size === onTheLadder, `${ids.size} tasks were confirmed`)
-  await server.kill()
-  await server.restart()
+  for (let kill = 1; kill <= kills; kill++) {
+    if (kill > 1) await Bun.sleep(climb)
+    await server.kill()
+    await server.restart()
+  }
   const arrived = new Map<string, number>()
   const model = await connect(server.url, { noDelay: true })
   const channel = await model.createChannel()
@@ -77,13 +86,17 @@ async function survival(scene: Scene, server: RabbitServer, say: (line: string) 
     },
     { noAck: true },
   )
-  await waitFor(`${onTheLadder} tasks to arrive`, () => arrived.size >= onTheLadder, 120_000)
+  await waitFor(
+    () => `${onTheLadder} tasks to arrive, of which ${arrived.size} did`,
+    () => arrived.size >= onTheLadder,
+    120_000,
+  )
   // Copies come last.
   await Bun.sleep(5_000)
   await model.close()
   demand(arrived.size === onTheLadder && [...arrived.keys()].every((id) => ids.has(id)), "others came")
   const twice = [...arrived.values()].filter((times) => times > 1).length
   say(
-    `${count(onTheLadder)} confirmed tasks on the ladder when the broker was killed -9: none is lost, ${count(twice)} came twice`,
+    `${count(onTheLadder)} confirmed tasks on the ladder when the broker was killed -9, ${kills} times: none is lost, ${count(twice)} came twice`,
   )
 }
