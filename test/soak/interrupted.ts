@@ -9,7 +9,7 @@ export interface Run {
 }
 
 /** Milliseconds: from the end of a run to its acknowledgement, and between the ends of several connections at one cut. */
-const slack = 500
+export const slack = 500
 
 export interface Repetitions {
   /** By cut: runs that were in flight at it, and were repeated. */
@@ -34,9 +34,11 @@ export function repetitions(tasks: readonly (readonly Run[])[], cuts: readonly n
     // A cut takes a task from a worker once.
     const used = new Set<string>()
     for (const { worker, began, ended } of runs.slice(0, -1)) {
-      const isMet = (cut: number) =>
-        began <= cut + slack && ended >= cut - slack && !used.has(`${worker} ${cut}`)
-      const cut = cuts.find(isMet)
+      // Of two cuts that are near, the nearer one.
+      const away = (cut: number) => Math.max(began - cut, cut - ended, 0)
+      const [cut] = cuts
+        .filter((some) => away(some) <= slack && !used.has(`${worker} ${some}`))
+        .toSorted((one, other) => away(one) - away(other))
       if (cut === undefined) note(strange, cuts.findLast((some) => some <= began) ?? 0)
       else {
         used.add(`${worker} ${cut}`)

@@ -11,7 +11,7 @@ import type { Worker } from "../chaos/worker.ts"
 import { RabbitServer } from "../support/rabbit-server.ts"
 import { RedisServer } from "../support/redis-server.ts"
 import { count, demand } from "./account.ts"
-import { type Run, repetitions } from "./interrupted.ts"
+import { type Run, repetitions, slack } from "./interrupted.ts"
 
 interface Extent {
   readonly tasks: number
@@ -22,7 +22,7 @@ interface Extent {
 const full: Extent = { tasks: 50_000, stops: 10, closings: 50 }
 const crewSize = 4
 /** Each run takes so long: the cuts are to find some, and none is claimed ahead of its time. */
-const rest = 20
+const rest = 40
 const concurrency = 10
 const batch = 500
 /** The producer keeps so many tasks ahead of the runs. */
@@ -205,6 +205,8 @@ async function cutAll(
   for (let cut = 1; cut <= all; cut++) {
     const share = (cut * tasks) / (all + 1)
     await until(`${share} runs, for cut ${cut}`, () => runs() >= share)
+    // What the last cut interrupted has been dealt with.
+    await Bun.sleep(Math.max(0, (cuts.at(-1) ?? 0) + 2 * slack - Date.now()))
     if (cut % Math.round(all / stops) === 0) {
       cuts.push(await momentOf(server, () => server.shutDown()))
       await server.restart()
