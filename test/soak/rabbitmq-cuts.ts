@@ -6,7 +6,7 @@
 import { readFileSync, statSync, writeFileSync } from "node:fs"
 import { join } from "node:path"
 import { connect } from "amqplib"
-import { type Scene, waitFor } from "../chaos/scene.ts"
+import { type Scene, soon, waitFor } from "../chaos/scene.ts"
 import type { Worker } from "../chaos/worker.ts"
 import { RabbitServer } from "../support/rabbit-server.ts"
 import { RedisServer } from "../support/redis-server.ts"
@@ -150,8 +150,16 @@ async function outlive(scene: Scene, server: RabbitServer, waiting: number): Pro
   demand(printed === `${ids.join("\n")}\n`, "not all are confirmed")
   await server.kill()
   await server.restart()
-  const left = await depth(scene)
-  demand(left === waiting, `${left} of ${waiting} confirmed tasks are queued after a kill -9 of the server`)
+  let left = 0
+  // A queue may come up a moment after its server.
+  await waitFor(
+    () => `${waiting} confirmed tasks to be queued after a kill -9 of the server: ${left} are`,
+    async () => {
+      left = await depth(scene)
+      return left === waiting
+    },
+    soon,
+  )
   return ids
 }
 
