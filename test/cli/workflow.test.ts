@@ -148,7 +148,8 @@ export { wf }`,
     const first = await box.worker([path, "-c", "1"])
     const id = await box.ok(["push", "long", '{"die":true}', "--quiet"])
     await first.says(/long waits for go/)
-    expect(await box.task(id)).toMatchObject({ status: "waiting" })
+    // Told when the run has ended; the store takes it a moment later.
+    await waitFor(async () => (await box.task(id)).status === "waiting")
     // The one slot is free.
     expect(await box.ok(["push", "impatient", "--wait", "--quiet"])).toBe('"nothing came"')
     await first.signal("SIGKILL")
