@@ -134,52 +134,6 @@ task({ name: "parent", maxRetries: 0 }, async (_, ctx) => ctx.run(child, null))`
       ).toEqual(["child", "step"])
     }))
 
-  test(
-    "killed while a durable task is at a step, and while a parent waits for its child: nothing is charged",
-    () =>
-      onRedis(async (scene, server) => {
-        const path = `${scene.folder}/tasks.ts`
-        const at = (what: string) => `${scene.folder}/${what}`
-        await Bun.write(
-          path,
-          `import { task } from "tq"
-import { appendFileSync, existsSync } from "node:fs"
-const note = (what: string) => appendFileSync(process.env.TRACES!, what + " 1 -\\n")
-const until = async (path: string) => { while (!existsSync(path)) await Bun.sleep(20) }
-task({ name: "keeper", durable: true, maxRetries: 0 }, async (_, ctx) => {
-  const kept = await ctx.step("work", async () => { note("step"); await until("${at("down")}"); return "done once" })
-  return kept
-})
-const child = task({ name: "child", maxRetries: 0 }, async () => { note("child"); await until("${at("up")}"); return 7 })
-task({ name: "parent", maxRetries: 0 }, async (_, ctx) => ctx.run(child, null))`,
-        )
-        scene.handlers = [path]
-        const worker = await scene.worker(["-c", "4"])
-        const ids = [await scene.push("keeper"), await scene.push("parent")]
-        await waitFor("both are at it", () => scene.traced().length === 2, 30_000)
-        await server.kill()
-        // The step ends, and what it came to cannot be kept yet.
-        await Bun.write(at("down"), "")
-        await worker.says(/results are kept|cannot reach|did not answer|answers again/, 30_000)
-        await Bun.sleep(1_000)
-        await server.restart()
-        await Bun.write(at("up"), "")
-        for (const id of ids) {
-          const view = await scene.until(id, "completed")
-          expect(view).toMatchObject({ retryCount: 0, failureCount: 0, crashes: 0 })
-        }
-        expect((await scene.show(ids[0]!)).result).toBe("done once")
-        expect((await scene.show(ids[1]!)).result).toBe(7)
-        expect(
-          scene
-            .traced()
-            .map(({ id }) => id)
-            .toSorted(),
-        ).toEqual(["child", "step"])
-      }),
-    120_000,
-  )
-
   test("its scripts are forgotten: they are sent again", () =>
     onRedis(async (scene, server) => {
       traced(scene)
